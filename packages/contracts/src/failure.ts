@@ -1,0 +1,124 @@
+// The closed list of failure codes: everything a person can be shown has one, each retryable or terminal.
+// Condition messages open with the code in brackets: "[GIT_AUTH_FAILED] …" (DESIGN §6).
+import { z } from "zod";
+
+interface CodeInfo {
+  /** True when the same request may succeed later without anybody changing anything. */
+  readonly retryable: boolean;
+  /** Argo CD's condition type under which the code is shown. */
+  readonly condition: "ComparisonError" | "InvalidSpecError" | "SyncError" | "DeletionError" | "UnknownError";
+  /** What a person can do about it. */
+  readonly remedy: string;
+}
+
+const code = (condition: CodeInfo["condition"], retryable: boolean, remedy: string): CodeInfo => ({
+  condition,
+  retryable,
+  remedy,
+});
+
+export const FAILURE_CODES = {
+  // The Application itself.
+  UNSUPPORTED_FIELD: code(
+    "InvalidSpecError",
+    false,
+    "Remove the field, or keep the app with Argo CD until Driftless honours it.",
+  ),
+  SPEC_INVALID: code("InvalidSpecError", false, "Correct the named field of the Application."),
+  PROJECT_NOT_FOUND: code("InvalidSpecError", true, "Create the AppProject, or correct spec.project."),
+  PROJECT_DENIED: code("InvalidSpecError", false, "Allow it in the AppProject, or move the app to another project."),
+  DESTINATION_UNKNOWN: code("InvalidSpecError", true, "Correct spec.destination, or add the cluster Secret."),
+  // Git.
+  REPO_URL_DENIED: code(
+    "ComparisonError",
+    false,
+    "Use an http or https URL without user information or a metadata address.",
+  ),
+  REPO_NOT_FOUND: code("ComparisonError", true, "Check spec.source.repoURL and that the credentials may read it."),
+  GIT_AUTH_FAILED: code("ComparisonError", true, "Correct the repository or repo-creds Secret for this URL."),
+  GIT_UNREACHABLE: code("ComparisonError", true, "Check that the Git server answers; it is asked again by itself."),
+  GIT_PROTOCOL: code("ComparisonError", true, "The URL answered, but not as a Git server; check it."),
+  REVISION_NOT_FOUND: code("ComparisonError", true, "Correct spec.source.targetRevision, or push the branch or tag."),
+  REVISION_AMBIGUOUS: code("ComparisonError", false, "Name the full ref, for instance refs/heads/main."),
+  PATH_NOT_FOUND: code("ComparisonError", false, "Correct spec.source.path for this revision."),
+  FETCH_LIMIT: code(
+    "ComparisonError",
+    false,
+    "The repository is over the named limit; raise it, or split the repository.",
+  ),
+  FETCH_CORRUPT: code("ComparisonError", true, "The Git server sent damaged data; it is fetched again by itself."),
+  // Rendering.
+  MANIFEST_INVALID: code("ComparisonError", false, "Correct the file at the line named."),
+  UNSUPPORTED_SOURCE_TYPE: code("ComparisonError", false, "Only plain directories are rendered so far."),
+  RENDER_PATH_DENIED: code("ComparisonError", false, "Keep every file that is read inside the repository."),
+  RENDER_LIMIT: code("ComparisonError", false, "The render went over the named limit; make the source smaller."),
+  RENDER_FAILED: code("ComparisonError", true, "The render engine failed; it is tried again by itself."),
+  BLOB_GONE: code("ComparisonError", true, "A cached body is gone; the step before it is done again by itself."),
+  // Comparing.
+  DUPLICATE_RESOURCE: code("ComparisonError", false, "Two manifests name the same object; remove one."),
+  KIND_UNKNOWN: code("ComparisonError", true, "Install the CRD of this kind, or correct apiVersion and kind."),
+  KIND_UNAVAILABLE: code("ComparisonError", true, "The API server cannot list this kind now; other kinds go on."),
+  CLUSTER_UNREACHABLE: code("ComparisonError", true, "Check the cluster; it is asked again by itself."),
+  CLUSTER_FORBIDDEN: code("ComparisonError", true, "Give Driftless's account the permission named."),
+  // Applying.
+  APPLY_INVALID: code("SyncError", false, "The API server refuses the object; correct the field it names."),
+  APPLY_SCHEMA: code("SyncError", false, "The object does not fit its schema; correct the field it names."),
+  APPLY_FORBIDDEN: code("SyncError", true, "Give Driftless's account the permission named."),
+  APPLY_CONFLICT: code("SyncError", true, "Somebody else keeps changing the object; it is tried again."),
+  APPLY_FAILED: code("SyncError", true, "The API server answered with an error; it is tried again."),
+  NAMESPACE_MISSING: code("SyncError", true, "Create the namespace, or set the sync option CreateNamespace=true."),
+  RESOURCE_OWNED_BY_OTHER: code(
+    "SyncError",
+    false,
+    "Another Application tracks this object; remove it from one of the two.",
+  ),
+  WIPE_REFUSED: code(
+    "SyncError",
+    false,
+    "Every object would be pruned; set syncPolicy.automated.allowEmpty to allow it.",
+  ),
+  OPERATION_SUPERSEDED: code("SyncError", false, "A newer revision is being synced instead."),
+  NONDETERMINISTIC_RENDER: code(
+    "ComparisonError",
+    false,
+    "The same inputs rendered differently; make the source deterministic.",
+  ),
+  // The machinery.
+  DEADLINE_EXCEEDED: code("UnknownError", true, "No worker answered in time; check that the services run."),
+  POISON_MESSAGE: code(
+    "UnknownError",
+    false,
+    "Processing this app's message failed five times; see the quarantine stream.",
+  ),
+  MESSAGE_INVALID: code("UnknownError", false, "A message did not match its contract; it was set aside."),
+  WEBHOOK_INVALID: code("UnknownError", false, "Correct the webhook's body or its provider header."),
+  WEBHOOK_UNAUTHORIZED: code("UnknownError", false, "Configure the same secret at the Git host and in argocd-secret."),
+  INTERNAL: code("UnknownError", true, "An error in Driftless; please report it with the log."),
+} as const satisfies Record<string, CodeInfo>;
+
+export type FailureCode = keyof typeof FAILURE_CODES;
+
+const codes = Object.keys(FAILURE_CODES) as [FailureCode, ...FailureCode[]];
+
+export const Failure = z.looseObject({
+  code: z.enum(codes).catch("INTERNAL"),
+  /** One sentence for a person, without credentials. */
+  message: z.string(),
+  /** Where: a file with its line, a field path, or an object key. */
+  file: z.string().optional(),
+  line: z.number().optional(),
+  path: z.string().optional(),
+});
+export type Failure = z.infer<typeof Failure>;
+
+export function failure(code: FailureCode, message: string, where: Omit<Failure, "code" | "message"> = {}): Failure {
+  return { code, message, ...where };
+}
+
+export const isRetryable = (f: Failure): boolean => FAILURE_CODES[f.code].retryable;
+
+/** "[CODE] message (file:line)", as conditions and the CLI show it. */
+export function failureText(f: Failure): string {
+  const where = f.file ? ` (${f.file}${f.line ? `:${f.line}` : ""})` : f.path ? ` (${f.path})` : "";
+  return `[${f.code}] ${f.message}${where}`;
+}

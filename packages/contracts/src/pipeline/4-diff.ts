@@ -1,0 +1,111 @@
+// Hop 4, differ: what stands in the cluster, against what was rendered; and what changed there by itself.
+import { z } from "zod";
+import { Failure } from "../failure.ts";
+import { Destination, Health, LiveIdentity, ObjectKey, Reply, Request } from "../identity.ts";
+import { defineMessage } from "../message.ts";
+import { subject } from "../subject.ts";
+
+export const TrackingMethod = z.enum(["annotation", "annotation+label", "label"]);
+
+/** What turns a rendered manifest into the object meant for one Application's destination. */
+export const Target = z.looseObject({
+  destination: Destination,
+  manifestsDigest: z.string(),
+  trackingMethod: TrackingMethod.default("annotation"),
+  /** Namespace of the control plane: apps of another one are tracked as `<ns>_<app>`. */
+  controlPlaneNamespace: z.string(),
+});
+export type Target = z.infer<typeof Target>;
+
+export const ComputeDiff = defineMessage({
+  name: "ComputeDiff",
+  kind: "command",
+  schema: Request.extend({
+    target: Target,
+    /** Keys that the app owned until now (status.resources): what is there and not desired is to be pruned. */
+    inventory: z.array(ObjectKey),
+  }),
+  subject: (m) => subject("cmd", "diff", m.lane),
+  messageId: (m) => m.requestId,
+});
+
+/**
+ * `Synced`: desired hash and imprint are those of the record. `Missing`: not in the cluster, so OutOfSync
+ * without asking. `Suspect`: only the API server can tell; a prediction decides. `Extra`: in the inventory,
+ * live, ours, and no longer desired. `Unknown`: its kind cannot be read now; neither applied nor pruned.
+ */
+export const ObjectVerdict = z.enum(["Synced", "Missing", "Suspect", "Extra", "Unknown"]);
+export type ObjectVerdict = z.infer<typeof ObjectVerdict>;
+
+export const ComparedObject = ObjectKey.extend({
+  verdict: ObjectVerdict,
+  /** Absent where the object is. */
+  live: LiveIdentity.optional(),
+  health: Health.optional(),
+  /** Why: "desired changed", "drift", "no record", "forbidden". */
+  reason: z.string().optional(),
+  /** Live object carries Prune=false, helm keep, an ownerReference …: never pruned; says which. */
+  keep: z.string().optional(),
+  failure: Failure.optional(),
+});
+export type ComparedObject = z.infer<typeof ComparedObject>;
+
+export const DiffComputed = defineMessage({
+  name: "DiffComputed",
+  kind: "result",
+  schema: Reply.extend({
+    manifestsDigest: z.string(),
+    /** API server URL that the destination resolved to. */
+    server: z.string(),
+    objects: z.array(ComparedObject),
+    /** The destination namespace does not exist. */
+    namespaceMissing: z.boolean(),
+    images: z.array(z.string()),
+    warnings: z.array(Failure),
+  }),
+  subject: (m) => subject("res", m.shard, "diff"),
+  messageId: (m) => `${m.requestId}.done`,
+});
+
+export const DiffFailed = defineMessage({
+  name: "DiffFailed",
+  kind: "result",
+  schema: Reply.extend({ failure: Failure, failures: z.array(Failure).default([]) }),
+  subject: (m) => subject("res", m.shard, "diff"),
+  messageId: (m) => `${m.requestId}.failed`,
+});
+
+/** Stop watching for an Application that is gone. */
+export const ForgetApplication = defineMessage({
+  name: "ForgetApplication",
+  kind: "fact",
+  schema: z.looseObject({ uid: z.string(), namespace: z.string(), name: z.string() }),
+  subject: () => subject("fact", "application-forgotten"),
+});
+
+/** Objects of Applications changed in the cluster, not by the operation that is known of. */
+export const LiveChanged = defineMessage({
+  name: "LiveChanged",
+  kind: "fact",
+  schema: z.looseObject({
+    shard: z.number().int(),
+    app: z.looseObject({ uid: z.string(), namespace: z.string(), name: z.string() }),
+    object: ObjectKey,
+    /** `suspect`: the imprint differs from the record. `deleted`: gone. `health`: only health changed. */
+    change: z.enum(["suspect", "deleted", "health"]),
+    live: LiveIdentity.optional(),
+    health: Health.optional(),
+    /** Field manager of the newest managedFields entry: who probably did it. */
+    by: z.string().optional(),
+    observedAt: z.number(),
+  }),
+  subject: (m) => subject("fact", "live-changed", m.shard),
+});
+
+/** A differ lost what it knew (started, or a cluster came back): controllers compare their apps again. */
+export const LiveStateReset = defineMessage({
+  name: "LiveStateReset",
+  kind: "fact",
+  schema: z.looseObject({ server: z.string().optional(), reason: z.string() }),
+  subject: () => subject("fact", "live-state-reset"),
+});
