@@ -49,10 +49,21 @@ func writeCertificates(directory string) error {
 	if err := ca.issue("apiserver", server); err != nil {
 		return err
 	}
+	// Both ends of etcd's only connection: it listens on a port that every user of this machine can reach.
+	etcd := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "etcd"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses: []net.IP{net.ParseIP("127.0.0.1")},
+	}
+	if err := ca.issue("etcd", etcd); err != nil {
+		return err
+	}
 	clients := []struct{ file, user, group string }{
 		{"admin", "driftless-local-admin", "system:masters"},
-		{"controller-manager", "system:kube-controller-manager", ""},
+		// Its own role is enough only with one service account per controller, which costs a second at each start.
+		{"controller-manager", "system:kube-controller-manager", "system:masters"},
 		{"scheduler", "system:kube-scheduler", ""},
+		{"kwok", "kwok", "system:masters"},
 	}
 	for _, client := range clients {
 		template := &x509.Certificate{

@@ -36,6 +36,8 @@ export interface GoBuild {
   outputs: { pkg: string; name: string }[];
   /** Files to keep beside the programs, out of modules in go.mod; several are joined as YAML documents. */
   files?: { module: string; paths: string[]; name: string }[];
+  /** String variables to set at link time: what the original release builds stamp in. */
+  stamps?: Record<string, string>;
   /** What people read in the progress line: "the Kubernetes control plane". */
   what: string;
   onProgress?: (progress: BuildProgress) => void;
@@ -51,7 +53,11 @@ export interface GoBuildResult {
 
 // Builds nobody asked for in this time are removed when another one is made: each is some hundred megabytes.
 const keptUnusedDays = 30;
-const buildFlags = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
+
+function flagsOf(build: GoBuild): string[] {
+  const stamps = Object.entries(build.stamps ?? {}).map(([variable, value]) => `-X ${variable}=${value}`);
+  return ["-trimpath", "-buildvcs=false", `-ldflags=${["-s -w", ...stamps].join(" ")}`];
+}
 
 export async function buildGo(build: GoBuild): Promise<GoBuildResult> {
   const go = await requireGo(build);
@@ -137,7 +143,7 @@ export function olderThan(version: string, wanted: string): boolean {
 export async function contentKey(build: GoBuild, go: GoEnvironment): Promise<string> {
   const digest = createHash("sha256");
   const { GOVERSION, GOOS, GOARCH } = go;
-  digest.update(JSON.stringify([GOVERSION, GOOS, GOARCH, buildFlags, build.outputs, build.files ?? []]));
+  digest.update(JSON.stringify([GOVERSION, GOOS, GOARCH, flagsOf(build), build.outputs, build.files ?? []]));
   for (const file of await goSources(build.moduleDir)) {
     digest.update(`\0${file}\0`).update(await readFile(path.join(build.moduleDir, file)));
   }
@@ -175,7 +181,9 @@ async function buildInto(folder: string, build: GoBuild, onProgress: (progress: 
   const modules = (await readFile(path.join(build.moduleDir, "go.sum"), "utf8")).match(/ h1:/g)?.length ?? 0;
   let fetched = 0;
   tell(build.what, 0, 0);
-  const list = await run("go", ["list", "-deps", "-f", "{{.ImportPath}}", ...packages], build, (line) => {
+  // Only what Go's own cache does not hold already is printed by go build -v, so only that is counted.
+  const staleOnly = "{{if .Stale}}{{.ImportPath}}{{end}}";
+  const list = await run("go", ["list", "-deps", ...flagsOf(build), "-f", staleOnly, ...packages], build, (line) => {
     if (line.startsWith("go: downloading ")) tell(`Go modules for ${build.what}`, ++fetched, modules);
   });
   const total = list.split("\n").filter(Boolean).length;
@@ -185,8 +193,11 @@ async function buildInto(folder: string, build: GoBuild, onProgress: (progress: 
   // Linking takes long and prints nothing: without a tick now and then it looks stuck.
   const stopTicking = every(1000, () => tell(build.what, done, total));
   try {
-    await run("go", ["build", "-v", ...buildFlags, "-o", path.join(folder, "bin") + path.sep, ...packages], build, () =>
-      tell(build.what, ++done, total),
+    await run(
+      "go",
+      ["build", "-v", ...flagsOf(build), "-o", path.join(folder, "bin") + path.sep, ...packages],
+      build,
+      () => tell(build.what, ++done, total),
     );
   } finally {
     stopTicking();
