@@ -20,7 +20,7 @@ export interface MessageDefinition<Schema extends z.ZodType = z.ZodType> {
   /** Pure: the same message always goes to the same subject. */
   readonly subject: (message: z.output<Schema>) => string;
   /** Deduplication id (`Nats-Msg-Id`), or undefined where sending twice does no harm. */
-  readonly messageId?: (message: z.output<Schema>) => string;
+  readonly messageId?: (message: z.output<Schema>) => string | undefined;
   /** How many messages of one subject may travel as one NATS message; 1 for public ones. */
   readonly batchMax: number;
 }

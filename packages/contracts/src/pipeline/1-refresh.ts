@@ -35,8 +35,11 @@ export const PushReceived = defineMessage({
     after: z.string().optional(),
     /** Who told us: "github", "gitlab", "gitea", "generic". */
     by: z.string().optional(),
+    /** The same for a webhook delivery that is sent again, which is then stored once. */
+    delivery: z.string().max(64).optional(),
   }),
   subject: () => subject("push"),
+  messageId: (m) => m.delivery && `push.${m.delivery}`,
 });
 
 /** The owner of a repository looked at its refs. Published for each poll, so that silence can be noticed. */

@@ -68,6 +68,8 @@ export const WatchSource = defineMessage({
     inputsDigest: z.string().optional(),
     /** The commit these inputs were read at. */
     revision: z.string().optional(),
+    /** `timeout.reconciliation` of argocd-cm, which the controller reads; 0 = no polling; absent = 120 s. */
+    pollIntervalMs: z.number().optional(),
   }),
   subject: (m) => subject("cmd", "fetch", fetchPartitionOf(m.source.repository), m.source.repository),
   messageId: (m) => m.requestId,

@@ -46,6 +46,8 @@ export const ComparedObject = ObjectKey.extend({
   reason: z.string().optional(),
   /** Live object carries Prune=false, helm keep, an ownerReference …: never pruned; says which. */
   keep: z.string().optional(),
+  /** Live object carries Delete=false, Delete=confirm or helm keep: it stays when its Application is deleted; says which. */
+  keepOnDelete: z.string().optional(),
   failure: Failure.optional(),
 });
 export type ComparedObject = z.infer<typeof ComparedObject>;
