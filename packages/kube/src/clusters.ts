@@ -1,0 +1,154 @@
+// Clusters (edge): from an Application's destination to the client of its API server. The control plane's own cluster
+// is `https://kubernetes.default.svc`, name `in-cluster`; all others are Argo CD's cluster Secrets, watched.
+import { failure, type Failure } from "@driftless/contracts/failure";
+import type { Destination } from "@driftless/contracts/identity";
+import type { Clock } from "@driftless/process/clock";
+import { createClient, type KubeClient } from "./client.ts";
+import { loadConfig, type ClusterConfig } from "./config.ts";
+import { createDiscovery, type Discovery } from "./discovery.ts";
+import type { ApiResource, KubeObject } from "./resource.ts";
+import { watchResource } from "./watch.ts";
+
+export const IN_CLUSTER_SERVER = "https://kubernetes.default.svc";
+export const IN_CLUSTER_NAME = "in-cluster";
+
+export interface Cluster {
+  /** As destinations and cluster Secrets name it, which for in-cluster is not the address that is dialled. */
+  server: string;
+  client: KubeClient;
+  discovery: Discovery;
+}
+
+export type ClusterLookup = { kind: "ok"; cluster: Cluster } | { kind: "error"; failure: Failure };
+
+export interface Clusters {
+  readonly controlPlane: Cluster;
+  find(destination: Pick<Destination, "server" | "name">): Promise<ClusterLookup>;
+  close(): Promise<void>;
+}
+
+export interface ClustersOptions {
+  /** Of the control plane's cluster. */
+  config: ClusterConfig;
+  /** Where Applications and cluster Secrets are. */
+  namespace: string;
+  clock: Clock;
+  connections?: number;
+  userAgent?: string;
+}
+
+interface ClusterSecret {
+  secretName: string;
+  resourceVersion: string;
+  server: string;
+  name: string;
+  config: string;
+}
+
+const SECRETS: ApiResource = {
+  group: "",
+  version: "v1",
+  kind: "Secret",
+  plural: "secrets",
+  namespaced: true,
+  verbs: ["list", "watch"],
+  versions: ["v1"],
+};
+
+/** Answers are held back for so long while the Secrets have not been listed. */
+const SECRETS_DEADLINE_MS = 5_000;
+
+export function openClusters(options: ClustersOptions): Clusters {
+  const { clock, namespace, connections, userAgent } = options;
+  const open = (server: string, config: ClusterConfig): Cluster => {
+    const client = createClient(config, {
+      clock,
+      ...(connections !== undefined && { connections }),
+      ...(userAgent !== undefined && { userAgent }),
+    });
+    return { server, client, discovery: createDiscovery(client) };
+  };
+
+  const controlPlane = open(IN_CLUSTER_SERVER, options.config);
+  const secrets = new Map<string, ClusterSecret>();
+  const opened = new Map<string, { from: string; cluster: Promise<ClusterLookup> }>();
+
+  const watch = watchResource<ClusterSecret>({
+    client: controlPlane.client,
+    resource: SECRETS,
+    namespace,
+    labelSelector: "argocd.argoproj.io/secret-type=cluster",
+    select: clusterSecret,
+    onState: ({ objects }) => {
+      secrets.clear();
+      for (const secret of objects) secrets.set(secret.secretName, secret);
+    },
+    onEvent: ({ type, object }) => {
+      if (type === "DELETED") secrets.delete(object.secretName);
+      else secrets.set(object.secretName, object);
+    },
+  });
+
+  async function openSecret(secret: ClusterSecret): Promise<ClusterLookup> {
+    const loaded = await loadConfig({ kind: "cluster-secret", server: secret.server, config: secret.config });
+    if (loaded.kind === "ok") return { kind: "ok", cluster: open(secret.server, loaded.config) };
+    const text = `The cluster Secret ${secret.secretName} cannot be used: ${loaded.error.message}`;
+    return { kind: "error", failure: failure("DESTINATION_UNKNOWN", text, { path: "spec.destination" }) };
+  }
+
+  function ofSecret(secret: ClusterSecret): Promise<ClusterLookup> {
+    const from = `${secret.secretName}@${secret.resourceVersion}`;
+    const known = opened.get(secret.server);
+    if (known?.from === from) return known.cluster;
+    // Changed credentials: requests under way on the old client still end by their own deadlines.
+    if (known) void known.cluster.then((old) => (old.kind === "ok" ? old.cluster.client.close() : undefined));
+    const cluster = openSecret(secret);
+    opened.set(secret.server, { from, cluster });
+    return cluster;
+  }
+
+  return {
+    controlPlane,
+    async find({ server, name }) {
+      const wanted = trimmed(server ?? "");
+      if (wanted === IN_CLUSTER_SERVER || (wanted === "" && name === IN_CLUSTER_NAME)) {
+        return { kind: "ok", cluster: controlPlane };
+      }
+      await Promise.race([watch.synced, clock.sleep(SECRETS_DEADLINE_MS)]);
+      const matching = [...secrets.values()].filter((s) => (wanted === "" ? s.name === name : s.server === wanted));
+      if (matching.length === 1) return ofSecret(matching[0]!);
+      const asked = wanted === "" ? `named "${name ?? ""}"` : `with server ${wanted}`;
+      const text =
+        matching.length === 0
+          ? `There is no cluster ${asked}.`
+          : `More than one cluster Secret is for the cluster ${asked}.`;
+      return { kind: "error", failure: failure("DESTINATION_UNKNOWN", text, { path: "spec.destination" }) };
+    },
+    async close() {
+      watch.stop();
+      for (const { cluster } of opened.values()) {
+        const lookup = await cluster;
+        if (lookup.kind === "ok") await lookup.cluster.client.close();
+      }
+      await controlPlane.client.close();
+    },
+  };
+}
+
+const trimmed = (server: string): string => server.replace(/\/+$/, "");
+
+function clusterSecret(secret: KubeObject): ClusterSecret | undefined {
+  const field = (name: string): string => {
+    const value = (secret["data"] as Record<string, unknown> | undefined)?.[name];
+    return typeof value === "string" ? Buffer.from(value, "base64").toString("utf8") : "";
+  };
+  const server = trimmed(field("server"));
+  if (server === "" || server === IN_CLUSTER_SERVER) return undefined;
+  return {
+    secretName: secret.metadata.name,
+    resourceVersion: secret.metadata.resourceVersion,
+    server,
+    name: field("name"),
+    config: field("config"),
+  };
+}

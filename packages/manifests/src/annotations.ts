@@ -1,0 +1,52 @@
+// What the annotations of a manifest ask of a sync, read once. Which of them may be used at all says unsupported.ts.
+
+export type Consent = "yes" | "no" | "confirm";
+
+export interface ManifestAnnotations {
+  /** `argocd.argoproj.io/sync-wave`, 0 without it. */
+  syncWave: number;
+  /** `argocd.argoproj.io/hook`, as written, comma-separated. */
+  hooks: string[];
+  prune: Consent;
+  delete: Consent;
+  /** All sync options as `name=value`, in order. */
+  syncOptions: string[];
+}
+
+export const SYNC_OPTIONS = "argocd.argoproj.io/sync-options";
+export const SYNC_WAVE = "argocd.argoproj.io/sync-wave";
+export const HOOK = "argocd.argoproj.io/hook";
+export const HELM_RESOURCE_POLICY = "helm.sh/resource-policy";
+
+/** Also for live objects: prune and delete ask the object that is there, which may no longer be in Git. */
+export function readAnnotations(annotations: unknown): ManifestAnnotations {
+  const text = (name: string) => annotationText(annotations, name);
+  const syncOptions = splitList(text(SYNC_OPTIONS));
+  const keep = splitList(text(HELM_RESOURCE_POLICY)).includes("keep");
+  const wave = Number.parseInt(text(SYNC_WAVE), 10);
+  return {
+    syncWave: Number.isSafeInteger(wave) ? wave : 0,
+    hooks: splitList(text(HOOK)),
+    prune: keep ? "no" : consent(syncOptions, "Prune"),
+    delete: keep ? "no" : consent(syncOptions, "Delete"),
+    syncOptions,
+  };
+}
+
+export function annotationText(annotations: unknown, name: string): string {
+  if (typeof annotations !== "object" || annotations === null) return "";
+  const value = (annotations as Record<string, unknown>)[name];
+  return typeof value === "string" ? value : "";
+}
+
+export function splitList(text: string): string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+function consent(options: string[], name: "Prune" | "Delete"): Consent {
+  if (options.includes(`${name}=false`)) return "no";
+  return options.includes(`${name}=confirm`) ? "confirm" : "yes";
+}

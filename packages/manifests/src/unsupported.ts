@@ -1,0 +1,73 @@
+// What manifests may ask for by annotation and Driftless does not do yet: refused by name, never ignored. One table:
+// an issue that builds one of these takes it out here.
+import { HELM_RESOURCE_POLICY, HOOK, SYNC_OPTIONS, SYNC_WAVE, splitList } from "./annotations.ts";
+
+export interface UnsupportedField {
+  /** As the condition shows it: `metadata.annotations[argocd.argoproj.io/hook]=PreSync`. */
+  path: string;
+}
+
+type Honoured = (value: string) => boolean;
+
+const never: Honoured = () => false;
+const oneOf =
+  (...values: string[]): Honoured =>
+  (value) =>
+    values.includes(value);
+
+/** Options that are honoured, or that ask for what is done anyway. */
+const HONOURED_SYNC_OPTIONS = new Set([
+  "Prune=true",
+  "Prune=false",
+  "Prune=confirm",
+  "Delete=true",
+  "Delete=false",
+  "Delete=confirm",
+  "ServerSideApply=true",
+  "Validate=true",
+  "Replace=false",
+  "Force=false",
+  "PruneLast=false",
+  "SkipDryRunOnMissingResource=false",
+  "ClientSideApplyMigration=true",
+]);
+const HONOURED_COMPARE_OPTIONS = new Set([
+  "ServerSideDiff=true",
+  "IncludeMutationWebhook=true",
+  "IgnoreExtraneous=false",
+]);
+
+/** Annotation → which of its values are honoured. Lists are judged part by part. */
+const ANNOTATIONS: Record<string, { list?: boolean; honoured: Honoured }> = {
+  [HOOK]: { list: true, honoured: never },
+  "argocd.argoproj.io/hook-delete-policy": { honoured: never },
+  [SYNC_WAVE]: { honoured: oneOf("0") },
+  [SYNC_OPTIONS]: { list: true, honoured: (option) => HONOURED_SYNC_OPTIONS.has(option) },
+  "argocd.argoproj.io/compare-options": { list: true, honoured: (option) => HONOURED_COMPARE_OPTIONS.has(option) },
+  "argocd.argoproj.io/ignore-healthcheck": { honoured: oneOf("false") },
+  "argocd.argoproj.io/ignore-resource-updates": { honoured: oneOf("false") },
+  "argocd.argoproj.io/client-side-apply-migration-manager": { honoured: never },
+  "helm.sh/hook": { list: true, honoured: never },
+  "helm.sh/hook-weight": { honoured: oneOf("0") },
+  "helm.sh/hook-delete-policy": { honoured: never },
+  [HELM_RESOURCE_POLICY]: { list: true, honoured: oneOf("keep") },
+};
+
+/** Empty = everything this manifest asks for is honoured. */
+export function unsupportedIn(metadata: Record<string, unknown>): UnsupportedField[] {
+  const found: UnsupportedField[] = [];
+  // Without a name each apply would make another object.
+  if (metadata["name"] === undefined && metadata["generateName"] !== undefined) {
+    found.push({ path: "metadata.generateName" });
+  }
+  const annotations = metadata["annotations"];
+  if (typeof annotations !== "object" || annotations === null) return found;
+  for (const [name, value] of Object.entries(annotations)) {
+    const rule = Object.hasOwn(ANNOTATIONS, name) ? ANNOTATIONS[name] : undefined;
+    if (!rule || typeof value !== "string") continue;
+    for (const part of rule.list ? splitList(value) : [value.trim()]) {
+      if (!rule.honoured(part)) found.push({ path: `metadata.annotations[${name}]=${part.slice(0, 80)}` });
+    }
+  }
+  return found;
+}
