@@ -1,0 +1,164 @@
+// One request in, one reply out: reads the header, hands the job to its call, frames what comes back.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+)
+
+// Request is the header of a request; which members are set depends on Call. src/protocol.ts is its other end.
+type Request struct {
+	Call       string             `json:"call"`
+	Render     *RenderRequest     `json:"render"`
+	Constraint *ConstraintRequest `json:"constraint"`
+	Globs      *GlobsRequest      `json:"globs"`
+}
+
+type RenderRequest struct {
+	Path string `json:"path"`
+	// AppName selects .argocd-source-<appName>.yaml.
+	AppName string `json:"appName"`
+	// Explicit: the Application says `directory:`, so that Chart.yaml and kustomization.yaml are not looked at.
+	Explicit               bool   `json:"explicit"`
+	Recurse                bool   `json:"recurse"`
+	Include                string `json:"include"`
+	Exclude                string `json:"exclude"`
+	DisableExtensionFilter bool   `json:"disableExtensionFilter"`
+	Limits                 Limits `json:"limits"`
+	// Files describes the raw bytes of the frame, in order.
+	Files []BundleFile `json:"files"`
+	// Complete: directories of which the bundle holds everything below. Absent: paths that do not exist.
+	Complete []string `json:"complete"`
+	Absent   []string `json:"absent"`
+}
+
+type BundleFile struct {
+	Path string `json:"p"`
+	Size int    `json:"n"`
+	// Link: the bytes are a symbolic link's target.
+	Link bool `json:"l"`
+	// Submodule: a commit of another repository, without bytes.
+	Submodule bool `json:"s"`
+}
+
+type Limits struct {
+	// Bytes of all manifest files together (Argo CD's reposerver.max.combined.directory.manifests.size).
+	Bytes     int `json:"bytes"`
+	Files     int `json:"files"`
+	Documents int `json:"documents"`
+	Depth     int `json:"depth"`
+	// Expanded bytes of all manifests: what aliases can blow a small file up to.
+	Expanded int `json:"expanded"`
+}
+
+// Reply is the header of a reply, discriminated by Kind.
+type Reply struct {
+	Kind string `json:"kind"`
+
+	Manifests []ManifestHead `json:"manifests,omitempty"`
+	Reads     *Reads         `json:"reads,omitempty"`
+	Warnings  []Warning      `json:"warnings,omitempty"`
+
+	Paths []string `json:"paths,omitempty"`
+
+	*Failure
+
+	Version string `json:"version,omitempty"`
+	Matches []bool `json:"matches,omitempty"`
+}
+
+// ManifestHead says what the raw bytes of the reply are: metadata and body of each manifest, one after the other.
+type ManifestHead struct {
+	APIVersion    string    `json:"apiVersion"`
+	Kind          string    `json:"kind"`
+	MetadataBytes int       `json:"m"`
+	BodyBytes     int       `json:"b"`
+	File          string    `json:"file"`
+	Line          int       `json:"line"`
+	Images        []string  `json:"images,omitempty"`
+	Warnings      []Warning `json:"warnings,omitempty"`
+}
+
+type Warning struct {
+	Message string `json:"message"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+}
+
+// Failure carries a code of packages/contracts/src/failure.ts. Its message never quotes a value from a file, which may
+// be a Secret's.
+type Failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Which   string `json:"which,omitempty"`
+}
+
+func (f *Failure) Error() string { return f.Code + " " + f.Message }
+
+func limitFailure(which, file, format string, args ...any) *Failure {
+	return &Failure{Code: "RENDER_LIMIT", Which: which, File: file, Message: fmt.Sprintf(format, args...)}
+}
+
+// needError says which paths must be in the bundle before the job can be done.
+type needError struct{ paths []string }
+
+func (e *needError) Error() string { return "files are missing in the bundle" }
+
+func answer(frame []byte) ([]byte, error) {
+	id, header, raw, err := splitRequest(frame)
+	if err != nil {
+		return nil, err
+	}
+	var request Request
+	if err := json.Unmarshal(header, &request); err != nil {
+		return nil, err
+	}
+	reply, bodies := run(&request, raw)
+	text, err := json.Marshal(reply)
+	if err != nil {
+		return nil, err
+	}
+	return replyFrame(id, text, bodies), nil
+}
+
+// run turns whatever happens into a reply: a panic in a library is that job's failure and nobody else's.
+func run(request *Request, raw []byte) (reply *Reply, bodies [][]byte) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			fmt.Fprintf(os.Stderr, "panic in call %s\n%s\n", request.Call, debug.Stack())
+			reply = failed(&Failure{Code: "RENDER_FAILED", Message: "The render engine met an input it cannot digest."})
+			bodies = nil
+		}
+	}()
+	switch {
+	case request.Call == "render" && request.Render != nil:
+		reply, bodies, err := renderDirectory(request.Render, raw)
+		if err != nil {
+			return failed(err), nil
+		}
+		return reply, bodies
+	case request.Call == "constraint" && request.Constraint != nil:
+		return constraint(request.Constraint), nil
+	case request.Call == "globs" && request.Globs != nil:
+		return globs(request.Globs), nil
+	}
+	return failed(&Failure{Code: "INTERNAL", Message: "The render engine does not know this call."}), nil
+}
+
+func failed(err error) *Reply {
+	var need *needError
+	if errors.As(err, &need) {
+		return &Reply{Kind: "need", Paths: need.paths}
+	}
+	var failure *Failure
+	if !errors.As(err, &failure) {
+		failure = &Failure{Code: "RENDER_FAILED", Message: "The render engine failed."}
+	}
+	return &Reply{Kind: "failed", Failure: failure}
+}

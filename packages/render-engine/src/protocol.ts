@@ -1,0 +1,250 @@
+// What is said to the render engine and what it answers, as bytes (frame.go is the other end) and as values. Pure.
+//
+//   request: u32 length | 16 bytes id              | u32 header length | JSON header | raw bytes
+//   reply:   u32 length | 16 bytes id | 32 sha-256 | u32 header length | JSON header | raw bytes
+//
+// File contents and manifests are raw bytes: nothing is base64, and no manifest passes through a JavaScript number.
+import { hash } from "node:crypto";
+import type { FailureCode } from "@driftless/contracts/failure";
+
+export interface BundleEntry {
+  /** From the repository's root, without a leading slash. */
+  path: string;
+  /** A file's content, a link's target; empty for a submodule. */
+  bytes: Uint8Array;
+  kind?: "file" | "link" | "submodule";
+}
+
+export interface RenderLimits {
+  /** All manifest files of the source together. */
+  bytes: number;
+  files: number;
+  documents: number;
+  depth: number;
+  /** What the manifests unfold to, aliases included. */
+  expanded: number;
+}
+
+export const defaultRenderLimits: RenderLimits = {
+  bytes: 10 * 1024 * 1024,
+  files: 10_000,
+  documents: 10_000,
+  depth: 256,
+  expanded: 40 * 1024 * 1024,
+};
+
+export interface RenderJob {
+  /** `spec.source.path`; "." is the root. */
+  path: string;
+  /** Selects `.argocd-source-<appName>.yaml`; `<namespace>_<name>` for apps outside the control plane's namespace. */
+  appName: string;
+  /** `spec.source.directory`; with anything set in it, Chart.yaml and kustomization.yaml are not looked at. */
+  directory?: { recurse?: boolean; include?: string; exclude?: string; disableExtensionFilter?: boolean };
+  entries: readonly BundleEntry[];
+  /** Directories of which `entries` holds everything below; "" is the whole repository. */
+  complete: readonly string[];
+  /** Paths known not to exist, in answer to an earlier `need`. */
+  absent?: readonly string[];
+  limits?: Partial<RenderLimits>;
+}
+
+export interface EngineWarning {
+  message: string;
+  file?: string;
+  line?: number;
+}
+
+/** The object is `{"apiVersion":…,"kind":…,"metadata":<metadata>` + (body && `,${body}`) + `}`. */
+export interface RenderedManifest {
+  apiVersion: string;
+  kind: string;
+  /** Canonical JSON text of `metadata`. */
+  metadata: string;
+  /** Canonical JSON text of all other members, without braces; may be empty. */
+  body: string;
+  file: string;
+  line: number;
+  images: string[];
+  warnings: EngineWarning[];
+}
+
+/** A source's inputs, as paths; "" is the root's listing. */
+export interface RenderReads {
+  files: string[];
+  listings: string[];
+  missed: string[];
+}
+
+export interface EngineFailure {
+  kind: "failed";
+  code: FailureCode;
+  message: string;
+  file?: string;
+  line?: number;
+  /** The Application's field that is to blame. */
+  path?: string;
+  /** With RENDER_LIMIT: which limit. */
+  which?: string;
+}
+
+export type RenderOutcome =
+  | { kind: "rendered"; manifests: RenderedManifest[]; reads: RenderReads; empty: boolean; warnings: EngineWarning[] }
+  | { kind: "need"; paths: string[] }
+  | EngineFailure;
+
+export interface ConstraintQuestion {
+  constraint: string;
+  tagPrefix?: string;
+  versions: readonly string[];
+}
+
+/** `exact` is a version and taken literally; `literal` is neither version nor constraint: a branch, a tag, a commit. */
+export type ConstraintOutcome =
+  | { kind: "exact" | "match"; version: string }
+  | { kind: "literal" }
+  | { kind: "none" }
+  | EngineFailure;
+
+export interface GlobsQuestion {
+  pattern: string;
+  values: readonly string[];
+  /** Characters that `*` does not cross; none by default. */
+  separators?: string;
+}
+
+export type GlobsOutcome = { kind: "matches"; matches: boolean[] } | EngineFailure;
+
+const idBytes = 16;
+const requestPrefixBytes = 4 + idBytes + 4;
+export const replyPrefixBytes = 4 + idBytes + 32 + 4;
+
+/** A request ready for the pipe but for its id, which `stamp` writes. */
+export type RequestFrame = Buffer;
+
+function frame(header: unknown, rawBytes: number): { frame: Buffer; at: number } {
+  const text = JSON.stringify(header);
+  const textBytes = Buffer.byteLength(text);
+  const request = Buffer.allocUnsafe(requestPrefixBytes + textBytes + rawBytes);
+  request.writeUInt32BE(request.length - 4, 0);
+  request.writeUInt32BE(textBytes, 4 + idBytes);
+  request.write(text, requestPrefixBytes);
+  return { frame: request, at: requestPrefixBytes + textBytes };
+}
+
+export function renderRequest(job: RenderJob): RequestFrame {
+  const directory = job.directory ?? {};
+  let rawBytes = 0;
+  const files = job.entries.map((entry) => {
+    rawBytes += entry.bytes.length;
+    return {
+      p: entry.path,
+      n: entry.bytes.length,
+      l: entry.kind === "link" || undefined,
+      s: entry.kind === "submodule" || undefined,
+    };
+  });
+  const request = frame(
+    {
+      call: "render",
+      render: {
+        path: job.path,
+        appName: job.appName,
+        ...directory,
+        explicit: Boolean(
+          directory.recurse || directory.include || directory.exclude || directory.disableExtensionFilter,
+        ),
+        limits: { ...defaultRenderLimits, ...job.limits },
+        files,
+        complete: job.complete,
+        absent: job.absent,
+      },
+    },
+    rawBytes,
+  );
+  let at = request.at;
+  for (const { bytes } of job.entries) {
+    request.frame.set(bytes, at);
+    at += bytes.length;
+  }
+  return request.frame;
+}
+
+export const constraintRequest = (question: ConstraintQuestion): RequestFrame =>
+  frame({ call: "constraint", constraint: question }, 0).frame;
+
+export const globsRequest = (question: GlobsQuestion): RequestFrame =>
+  frame({ call: "globs", globs: question }, 0).frame;
+
+export function stamp(request: RequestFrame, id: Buffer): void {
+  id.copy(request, 4);
+}
+
+interface ManifestHead extends Omit<RenderedManifest, "metadata" | "body" | "images" | "warnings"> {
+  m: number;
+  b: number;
+  images?: string[];
+  warnings?: EngineWarning[];
+}
+
+type ReplyHeader =
+  | { kind: "rendered"; manifests?: ManifestHead[]; reads: RenderReads; warnings?: EngineWarning[] }
+  | { kind: "need"; paths: string[] }
+  | { kind: "exact" | "match"; version: string }
+  | { kind: "literal" | "none" }
+  | { kind: "matches"; matches?: boolean[] }
+  | EngineFailure;
+
+export type EngineReply = RenderOutcome | ConstraintOutcome | GlobsOutcome;
+
+/** The reply to the request with this id, or `garbage`: the child has lost the thread, or was taken over by its input. */
+export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "garbage"; message: string } {
+  const garbage = (message: string) => ({ kind: "garbage", message }) as const;
+  if (reply.length < replyPrefixBytes) return garbage("a reply shorter than its prefix");
+  if (reply.compare(id, 0, idBytes, 4, 4 + idBytes) !== 0) return garbage("a reply to another request");
+  const covered = reply.subarray(4 + idBytes + 32);
+  if (reply.compare(hash("sha256", covered, "buffer"), 0, 32, 4 + idBytes, 4 + idBytes + 32) !== 0)
+    return garbage("a reply with a wrong digest");
+  let at = replyPrefixBytes + reply.readUInt32BE(replyPrefixBytes - 4);
+  if (at > reply.length) return garbage("a header longer than its reply");
+  let header: ReplyHeader;
+  try {
+    header = JSON.parse(reply.toString("utf8", replyPrefixBytes, at)) as ReplyHeader;
+  } catch {
+    return garbage("a header that is not JSON");
+  }
+  switch (header.kind) {
+    case "rendered": {
+      const manifests: RenderedManifest[] = [];
+      for (const { m, b, ...head } of header.manifests ?? []) {
+        if (!(m >= 0 && b >= 0 && at + m + b <= reply.length)) return garbage("manifests longer than their reply");
+        manifests.push({
+          ...head,
+          metadata: reply.toString("utf8", at, at + m),
+          body: reply.toString("utf8", at + m, at + m + b),
+          images: head.images ?? [],
+          warnings: head.warnings ?? [],
+        });
+        at += m + b;
+      }
+      if (at !== reply.length) return garbage("bytes that belong to no manifest");
+      return {
+        kind: "rendered",
+        manifests,
+        reads: header.reads,
+        empty: manifests.length === 0,
+        warnings: header.warnings ?? [],
+      };
+    }
+    case "matches":
+      return { kind: "matches", matches: header.matches ?? [] };
+    case "need":
+    case "exact":
+    case "match":
+    case "literal":
+    case "none":
+    case "failed":
+      return header;
+    default:
+      return garbage("a reply of an unknown kind");
+  }
+}
