@@ -1,0 +1,177 @@
+// Hop 3, renderer: bundle + parameters → manifests, through the render engine. Holds nothing.
+//
+// R1  Only a complete render is answered with ManifestsRendered; everything else says what is missing or wrong (rule 7).
+// R2  A failed render is never remembered: the next asking renders again.
+import type { Bus } from "@driftless/bus/connect";
+import { consumeWork, on } from "@driftless/bus/consume";
+import { type Failure, failure } from "@driftless/contracts/failure";
+import type { MessageOf } from "@driftless/contracts/message";
+import {
+  ManifestsRendered,
+  RenderFailed,
+  RenderManifests,
+  RenderNeedsFiles,
+} from "@driftless/contracts/pipeline/3-render";
+import { workDurable } from "@driftless/contracts/streams";
+import { BundleFiles, decodeBundle } from "@driftless/manifests/bundle";
+import { encodeInputs } from "@driftless/manifests/inputs";
+import type { Manifest } from "@driftless/manifests/manifest";
+import { encodeManifests } from "@driftless/manifests/manifests-blob";
+import type { Clock } from "@driftless/process/clock";
+import type { Config } from "@driftless/process/config";
+import type { Service } from "@driftless/process/start";
+import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
+import type { Engine } from "@driftless/render-engine/engine";
+import type { RenderJob, RenderOutcome } from "@driftless/render-engine/protocol";
+import { inputsOf } from "./inputs.ts";
+import { renderKey } from "./render-key.ts";
+
+type Command = MessageOf<typeof RenderManifests>;
+
+export interface RendererContext {
+  bus: Bus;
+  engine: Engine;
+  clock: Clock;
+  logger: Logger;
+  metrics: Registry;
+  config: Config;
+}
+
+export async function startRenderer(context: RendererContext): Promise<Service> {
+  const { bus, engine, clock, metrics, config } = context;
+  const duration = new Histogram({
+    name: "driftless_render_seconds",
+    help: "Time from a render command to its answer",
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30],
+    registers: [metrics],
+  });
+  const failures = new Counter({
+    name: "driftless_render_failures_total",
+    help: "Renders that failed, by code",
+    labelNames: ["code"],
+    registers: [metrics],
+  });
+
+  async function render(command: Command): Promise<void> {
+    const started = clock.monotonic();
+    const answer = (outcome: Answer) => {
+      const tookMs = clock.monotonic() - started;
+      duration.observe(tookMs / 1000);
+      const reply = { app: command.app, requestId: command.requestId, shard: command.shard, tookMs };
+      switch (outcome.kind) {
+        case "rendered":
+          return bus.publish(ManifestsRendered, { ...reply, ...outcome.rendered });
+        case "need":
+          return bus.publish(RenderNeedsFiles, { ...reply, paths: outcome.paths });
+        case "failed":
+          failures.inc({ code: outcome.failure.code });
+          return bus.publish(RenderFailed, { ...reply, failure: outcome.failure });
+      }
+    };
+    if (command.deadlineAt < clock.now()) return; // Nobody waits for it any more; it will be asked again.
+    const bytes = await bus.blobs.get(command.bundleDigest);
+    if (!bytes) return await answer(gone(command.bundleDigest));
+    await answer(await rendered(bytes, command));
+  }
+
+  async function rendered(bytes: Uint8Array, command: Command): Promise<Answer> {
+    const files = new BundleFiles(decodeBundle(bytes));
+    const outcome = await engine.render(jobOf(files, command));
+    switch (outcome.kind) {
+      case "need":
+        return outcome;
+      case "failed":
+        return { kind: "failed", failure: failure(outcome.code, outcome.message, whereOf(outcome)) };
+      case "rendered": {
+        const inputs = encodeInputs(inputsOf(files, outcome.reads));
+        const manifests = outcome.manifests.map(toManifest);
+        const [manifestsDigest, inputsDigest] = await Promise.all([
+          bus.blobs.put(encodeManifests(manifests)),
+          bus.blobs.put(inputs),
+        ]);
+        return {
+          kind: "rendered",
+          rendered: {
+            renderKey: renderKey({ inputsDigest, path: command.path, directory: command.directory }),
+            manifestsDigest,
+            inputsDigest,
+            count: manifests.length,
+            sourceType: "Directory",
+            warnings: outcome.warnings.map((w) =>
+              failure("MANIFEST_INVALID", w.message, { file: w.file, line: w.line }),
+            ),
+          },
+        };
+      }
+    }
+  }
+
+  const work = await consumeWork(bus, {
+    durables: [workDurable("render", "now"), workDurable("render", "bulk")],
+    handlers: [on(RenderManifests, render)],
+    concurrency: config.concurrency,
+    async onPoison(name, message) {
+      if (name !== RenderManifests.name) return;
+      const { app, requestId, shard } = message as Command;
+      const poison = failure("POISON_MESSAGE", "Rendering this app failed five times without an answer.");
+      await bus.publish(RenderFailed, { app, requestId, shard, tookMs: 0, failure: poison });
+    },
+  });
+
+  return {
+    notReady: () => (bus.connected ? undefined : "renderer: NATS is away"),
+    stop: () => work.stop(),
+  };
+}
+
+type Known = MessageOf<typeof ManifestsRendered>;
+/** Spelled out, because Omit of an open object loses its keys. */
+type Rendered = {
+  [K in "renderKey" | "manifestsDigest" | "inputsDigest" | "count" | "sourceType" | "warnings"]: Known[K];
+};
+type Answer =
+  | { kind: "rendered"; rendered: Rendered }
+  | { kind: "need"; paths: string[] }
+  | { kind: "failed"; failure: Failure };
+
+const gone = (digest: string): Answer => ({
+  kind: "failed",
+  failure: failure("BLOB_GONE", `The files of this source (${digest.slice(0, 12)}) are no longer stored.`),
+});
+
+function jobOf(files: BundleFiles, command: Command): RenderJob {
+  const { bundle } = files;
+  return {
+    path: command.path,
+    appName: command.app.name,
+    directory: command.directory,
+    complete: bundle.complete,
+    absent: bundle.absent,
+    entries: [...bundle.entries].map(([path, entry]) => ({
+      path,
+      bytes: entry.bytes,
+      kind: entry.kind === "symlink" ? "link" : entry.kind === "submodule" ? "submodule" : "file",
+    })),
+  };
+}
+
+function toManifest(rendered: Extract<RenderOutcome, { kind: "rendered" }>["manifests"][number]): Manifest {
+  return {
+    apiVersion: rendered.apiVersion,
+    kind: rendered.kind,
+    metadata: JSON.parse(rendered.metadata) as Record<string, unknown>,
+    body: rendered.body,
+    images: rendered.images,
+    file: rendered.file,
+    line: rendered.line,
+    warnings: rendered.warnings.map((warning) => warning.message),
+  };
+}
+
+function whereOf(outcome: { file?: string; line?: number; path?: string }): {
+  file?: string;
+  line?: number;
+  path?: string;
+} {
+  return { file: outcome.file, line: outcome.line, path: outcome.path };
+}

@@ -1,0 +1,169 @@
+// npm run bench -- --apps N [--rows cold,push-all,push-one,drift,idle] [--samples N] [--json FILE]
+// The bare loop and Driftless in one run, as ratios (DESIGN §9); a plain program that ends by itself.
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { parseArgs, styleText } from "node:util";
+import Table from "cli-table3";
+import { startWorld } from "../harness/world.ts";
+import { repositoryFiles } from "./apps.ts";
+import { bareLoop, prepareBareApplications } from "./bare.ts";
+import { createProgress } from "./progress.ts";
+import {
+  applicationSpec,
+  AppStatuses,
+  type Bench,
+  type BenchRow,
+  cold,
+  drift,
+  FIRST_IMAGE,
+  idle,
+  pushAll,
+  pushOne,
+} from "./rows.ts";
+
+const ROWS = { cold, "push-all": pushAll, "push-one": pushOne, drift, idle } satisfies Record<
+  string,
+  (bench: Bench) => Promise<BenchRow[]>
+>;
+
+const HELP = `npm run bench -- [--apps N] [--rows ${Object.keys(ROWS).join(",")}] [--samples N] [--idle-seconds N] [--json FILE]
+
+Measures Driftless against a bare loop on the same machine in the same run. "cold" always runs first, because
+the other rows need its apps. Takes a few minutes at 1,000 apps; ends by itself; Ctrl-C cleans up.`;
+
+function parseOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        apps: { type: "string", default: "100" },
+        rows: { type: "string", default: Object.keys(ROWS).join(",") },
+        samples: { type: "string", default: "30" },
+        "idle-seconds": { type: "string", default: "30" },
+        json: { type: "string" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    if (values.help) {
+      console.log(HELP);
+      process.exit(0);
+    }
+    const number = (name: "apps" | "samples" | "idle-seconds", max: number) => {
+      const value = Number(values[name]);
+      if (!Number.isInteger(value) || value < 1 || value > max)
+        throw new Error(`--${name} takes a whole number from 1 to ${max}`);
+      return value;
+    };
+    const rows = values.rows.split(",").map((name) => name.trim());
+    const unknown = rows.find((name) => !(name in ROWS));
+    if (unknown !== undefined)
+      throw new Error(`--rows: no row "${unknown}"; there are ${Object.keys(ROWS).join(", ")}`);
+    return {
+      apps: number("apps", 20_000),
+      samples: number("samples", 1_000),
+      idleSeconds: number("idle-seconds", 3_600),
+      rows: rows as (keyof typeof ROWS)[],
+      json: values.json,
+    };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
+const options = parseOptions();
+const progress = createProgress();
+
+async function measure(): Promise<BenchRow[]> {
+  await using world = await startWorld({
+    onProgress: ({ what, done, total }) => progress.show(what, done, total),
+    env: { DRIFTLESS_LOG_LEVEL: "warn" },
+  });
+  const bare = bareLoop(world.client.config);
+  try {
+    progress.show("repository", 0, 1);
+    const repository = await world.git.createRepository("bench", repositoryFiles(options.apps, FIRST_IMAGE));
+    const status = new AppStatuses();
+    const stop = await bare.watch("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications?watch=1", (type, object) =>
+      status.onEvent(type, object),
+    );
+    await prepareBareApplications(bare, options.apps, (index) => applicationSpec(repository.url, index, "bare"));
+    const bench: Bench = {
+      world,
+      bare,
+      apps: options.apps,
+      samples: options.samples,
+      repository,
+      status,
+      idleSeconds: options.idleSeconds,
+      commit: (files, message) => world.git.commitFiles("bench", files, message),
+      progress: (what, done, total) => progress.show(what, done, total),
+    };
+    const measured: BenchRow[] = [];
+    for (const name of new Set<keyof typeof ROWS>(["cold", ...options.rows])) {
+      const rows = await ROWS[name](bench);
+      progress.clear();
+      for (const row of rows) console.log(oneLine(row));
+      measured.push(...rows);
+    }
+    stop();
+    return measured;
+  } finally {
+    await bare.close();
+  }
+}
+
+const rounded = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+function oneLine(row: BenchRow): string {
+  const mark = row.met ? styleText("green", "met") : styleText("yellow", "not met");
+  return `${row.row}: ${rounded(row.p50)} ${row.unit} (${mark})${row.notes ? styleText("dim", `  ${row.notes}`) : ""}`;
+}
+
+function table(rows: readonly BenchRow[]): string {
+  const out = new Table({
+    head: ["row", "unit", "ours p50", "p99", "bare p50", "p99", "ratio", "goal", "met"],
+    style: { head: [], border: [] },
+    colAligns: ["left", "left", "right", "right", "right", "right", "right", "left", "left"],
+  });
+  for (const row of rows) {
+    const bare = row.bareP50 > 0;
+    const tail = row.ratioP99 === undefined ? "" : ` / ${rounded(row.ratioP99)}`;
+    out.push([
+      row.row,
+      row.unit,
+      rounded(row.p50),
+      rounded(row.p99),
+      bare ? rounded(row.bareP50) : "",
+      bare ? rounded(row.bareP99) : "",
+      bare ? `${rounded(row.ratio)}${tail}` : "",
+      row.goal,
+      row.met ? "yes" : "no",
+    ]);
+  }
+  return out.toString();
+}
+
+function git(...args: string[]): string {
+  try {
+    return execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).trim();
+  } catch {
+    return "unknown";
+  }
+}
+
+const rows = await measure();
+progress.stop();
+console.log(table(rows));
+const report = {
+  commit: git("rev-parse", "HEAD") + (git("status", "--porcelain") === "" ? "" : "-dirty"),
+  machine: {
+    cpus: cpus().length,
+    model: cpus()[0]?.model ?? "",
+    memoryBytes: totalmem(),
+    node: process.version,
+    apps: options.apps,
+  },
+  rows,
+};
+if (options.json) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);

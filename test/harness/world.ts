@@ -1,0 +1,72 @@
+// The world of a system test, the demo or a bench: real nats-server, real control plane, real Git server, and all
+// services in one process of their own, which can be killed and started again.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { GitServer } from "@driftless/local/git-server";
+import { startControlPlane } from "@driftless/local/control-plane";
+import { type Local, type LocalOptions, startLocal } from "@driftless/local/local";
+import { startNats } from "@driftless/local/nats";
+import { createClient, type KubeClient } from "@driftless/kube/client";
+import { loadConfig } from "@driftless/kube/config";
+import { Applications } from "./applications.ts";
+import { startServices, type Services, type ServicesOptions } from "./services.ts";
+
+export interface World extends AsyncDisposable {
+  readonly home: string;
+  readonly local: Local;
+  readonly git: GitServer;
+  readonly client: KubeClient;
+  readonly applications: Applications;
+  readonly services: Services;
+  /** kill -9 if it still runs, then started again on the same port; `wipe` loses all of its data. */
+  restartNats(options?: { wipe?: boolean }): Promise<void>;
+  /** The whole control plane, stopped and started again on the same port with its data. */
+  restartApiServer(): Promise<void>;
+}
+
+export interface WorldOptions extends Omit<ServicesOptions, "natsUrl" | "kubeconfigPath" | "home"> {
+  /** State folder; a temporary one, deleted afterwards, when absent. */
+  home?: string;
+  onProgress?: LocalOptions["onProgress"];
+}
+
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
+  const home = options.home ?? (await mkdtemp(join(tmpdir(), "driftless-world-")));
+  const local = await startLocal({ home, fresh: true, unsafeNoFsync: true, onProgress: options.onProgress });
+  const { natsUrl, kubeconfigPath, git } = local;
+  if (!natsUrl || !kubeconfigPath || !git) throw new Error("startLocal left out a part that nobody asked it to");
+  const client = await kubeClient(kubeconfigPath);
+  const services = await startServices({ ...options, home, natsUrl, kubeconfigPath });
+  const applications = new Applications(client);
+  return {
+    home,
+    local,
+    git,
+    client,
+    applications,
+    services,
+    async restartNats({ wipe = false } = {}) {
+      const { port } = local.nats!;
+      await local.nats!.kill();
+      local.replaceNats(await startNats(local.state, local.programs, { port, fresh: wipe }));
+    },
+    async restartApiServer() {
+      const { port } = local.cluster!;
+      await local.cluster!.stop();
+      local.replaceCluster(await startControlPlane(local.state, local.programs, { port, unsafeNoFsync: true }));
+    },
+    async [Symbol.asyncDispose]() {
+      await services.stop();
+      await client.close();
+      await local.stop();
+      if (!options.home) await rm(home, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
+
+export async function kubeClient(kubeconfigPath: string): Promise<KubeClient> {
+  const config = await loadConfig({ kind: "kubeconfig", path: kubeconfigPath });
+  if (config.kind === "error") throw new Error(`kubeconfig ${kubeconfigPath}: ${config.error.message}`);
+  return createClient(config.config);
+}
