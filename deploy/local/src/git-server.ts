@@ -355,7 +355,8 @@ export function cgiHead(text: string): { status: number; fields: Record<string, 
   const fields: Record<string, string> = {};
   let status = 200;
   for (const line of text.split("\r\n")) {
-    const [name = "", value = ""] = [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()];
+    const colon = line.indexOf(":");
+    const [name, value] = [line.slice(0, colon), line.slice(colon + 1).trim()];
     if (name.toLowerCase() === "status") status = Number.parseInt(value, 10);
     else fields[name] = value;
   }
