@@ -2,7 +2,7 @@
 // kill -9 leaves anything behind.
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -28,6 +28,7 @@ beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "driftless-local-"));
 });
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await Promise.all(running.splice(0).map((local) => local.stop()));
   for (const supervisor of supervisors.splice(0)) supervisor.kill("SIGKILL");
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -175,6 +176,30 @@ test("nats-server and the control plane can be killed and come back on the same 
   expect([natsAgain.url, clusterAgain.server]).toEqual([nats.url, cluster.server]);
   expect(await kubectl(local, "get", "configmap/kept", "-o", "name")).toBe("configmap/kept");
 });
+
+test("KUBEBUILDER_ASSETS supplies etcd and kube-apiserver, and a folder without them is refused by name", async () => {
+  vi.stubEnv("KUBEBUILDER_ASSETS", folder);
+  await expect(start({ home: home() })).rejects.toThrow(path.join(folder, "etcd"));
+  const { driftlessLocal, binDir } = await withoutAssets(requirePrograms);
+  for (const name of ["etcd", "kube-apiserver"]) {
+    // Stock programs do not watch their stdin; these do, so they get one that never ends.
+    const script = `#!/bin/bash\nmkfifo "$0.stdin"; exec 3<>"$0.stdin"; exec "${driftlessLocal}" ${name} "$@" <&3\n`;
+    await writeFile(path.join(folder, name), script, { mode: 0o755 });
+  }
+  await symlink(path.join(binDir, "kubectl"), path.join(folder, "kubectl"));
+  const local = await start({ home: home(), nats: false, git: false });
+  expect(await processesNaming(`leash\0${path.join(folder, "kube-apiserver")}`)).toHaveLength(1);
+  expect(await kubectl(local, "get", "nodes", "--no-headers")).toMatch(/Ready/);
+  await local.stop();
+  expect(await processesNaming(folder)).toEqual([]);
+});
+
+async function withoutAssets<T>(work: () => Promise<T>): Promise<T> {
+  vi.unstubAllEnvs();
+  const result = await work();
+  vi.stubEnv("KUBEBUILDER_ASSETS", folder);
+  return result;
+}
 
 /** In a process of its own, the way `npm start` runs them; answers its parts once all are ready. */
 async function startElsewhere(stateHome: string): Promise<(ProcessIdentity & { name: string })[]> {

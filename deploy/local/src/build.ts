@@ -114,7 +114,7 @@ async function requireGo(build: GoBuild): Promise<GoEnvironment> {
     const output = await run("go", ["env", "-json", "GOVERSION", "GOOS", "GOARCH"], build);
     const go = JSON.parse(output) as GoEnvironment;
     if (olderThan(go.GOVERSION.replace(/^go/, ""), wanted)) {
-      throw new PartFailed("go", `this is Go ${go.GOVERSION}, too old to build ${build.what}. ${advice}`);
+      throw new PartFailed("go", `the installed Go (${go.GOVERSION}) is too old to build ${build.what}. ${advice}`);
     }
     return go;
   } catch (error) {
@@ -177,8 +177,9 @@ async function buildInto(folder: string, build: GoBuild, onProgress: (progress: 
   await mkdir(path.join(folder, "files"));
   const packages = build.outputs.map((output) => output.pkg);
 
-  // The whole graph is more than what is fetched (tests of dependencies, other systems): an upper bound.
-  const modules = (await readFile(path.join(build.moduleDir, "go.sum"), "utf8")).match(/ h1:/g)?.length ?? 0;
+  // Some of the modules are needed for other systems or for tests only, and not fetched: an upper bound.
+  const modules =
+    (await readFile(path.join(build.moduleDir, "go.sum"), "utf8")).match(/^\S+ \S+(?<!\/go\.mod) h1:/gm)?.length ?? 0;
   let fetched = 0;
   tell(build.what, 0, 0);
   // Only what Go's own cache does not hold already is printed by go build -v, so only that is counted.

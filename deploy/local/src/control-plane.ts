@@ -38,6 +38,9 @@ export interface ControlPlaneOptions {
 
 const usualPort = 6443;
 const nodeName = "kwok-0";
+const certificateFiles = ["ca", "apiserver", "etcd", "admin", "controller-manager", "scheduler", "kwok"]
+  .flatMap((name) => [`${name}.crt`, `${name}.key`])
+  .concat("service-account.key", "service-account.pub");
 
 export async function startControlPlane(
   state: State,
@@ -120,12 +123,16 @@ async function stopInOrder(parts: Part[]): Promise<void> {
   await etcd?.stop();
 }
 
-/** The folder appears whole, so a crash in between leaves no half of a CA. */
+/**
+ * The folder appears whole, so a crash in between leaves no half of a CA. One made by an older version lacks what came
+ * later and is made anew: the cluster takes other keys at any start.
+ */
 async function requireCertificates(state: State, programs: Programs) {
-  if (existsSync(state.certificates)) return;
+  if (certificateFiles.every((file) => existsSync(path.join(state.certificates, file)))) return;
   const unfinished = `${state.certificates}.unfinished`;
   await rm(unfinished, { recursive: true, force: true });
   await promisify(execFile)(programs.driftlessLocal, ["certs", unfinished]);
+  await rm(state.certificates, { recursive: true, force: true });
   await rename(unfinished, state.certificates);
 }
 
