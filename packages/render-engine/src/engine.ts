@@ -87,6 +87,14 @@ export function createEngine(options: EngineOptions): Engine {
   const renders: Job[] = [];
   const children = new Set<Child>();
   let closed = false;
+  let idPool = Buffer.alloc(0);
+
+  function newId(): Buffer {
+    if (idPool.length === 0) idPool = randomBytes(4096);
+    const id = idPool.subarray(0, 16);
+    idPool = idPool.subarray(16);
+    return id;
+  }
 
   function submit<T extends EngineReply>(queue: Job[], request: RequestFrame): Promise<T> {
     return new Promise((resolve) => {
@@ -134,7 +142,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   function give(child: Child, job: Job): void {
-    const id = randomBytes(16);
+    const id = newId();
     stamp(job.request, id);
     child.stderr = "";
     const cancelTimer = clock.setTimer(jobTimeoutMs, () =>
