@@ -3,6 +3,7 @@
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { Destination } from "@driftless/contracts/identity";
 import type { Clock } from "@driftless/process/clock";
+import type { Config } from "@driftless/process/config";
 import { createClient, type KubeClient } from "./client.ts";
 import { loadConfig, type ClusterConfig } from "./config.ts";
 import { createDiscovery, type Discovery } from "./discovery.ts";
@@ -25,6 +26,23 @@ export interface Clusters {
   readonly controlPlane: Cluster;
   find(destination: Pick<Destination, "server" | "name">): Promise<ClusterLookup>;
   close(): Promise<void>;
+}
+
+/** From the process's configuration: a kubeconfig file when one was named, else the pod's own service account. */
+export async function openControlPlane(options: {
+  config: Pick<Config, "kubeconfig" | "kubeContext" | "namespace" | "kubeRequestsMax">;
+  clock: Clock;
+  userAgent: string;
+}): Promise<Clusters> {
+  const { kubeconfig, kubeContext, namespace, kubeRequestsMax } = options.config;
+  const loaded = await loadConfig(
+    kubeconfig === undefined
+      ? { kind: "in-cluster" }
+      : { kind: "kubeconfig", path: kubeconfig, ...(kubeContext !== undefined && { context: kubeContext }) },
+  );
+  if (loaded.kind === "error") throw new Error(`the control plane's cluster cannot be used: ${loaded.error.message}`);
+  const { clock, userAgent } = options;
+  return openClusters({ config: loaded.config, namespace, clock, userAgent, connections: kubeRequestsMax });
 }
 
 export interface ClustersOptions {

@@ -152,19 +152,19 @@ async function withPlugin(path: string, context: string, server: string, cluster
   const kubeconfig = new KubeConfig();
   kubeconfig.loadFromFile(path);
   kubeconfig.setCurrentContext(context);
-  type Options = Parameters<typeof kubeconfig.applyToHTTPSOptions>[0];
+  type Pem = string | Buffer | undefined;
   const ask = async () => {
-    const options: Options & { ca?: unknown; cert?: unknown; key?: unknown; headers?: Fields } = { headers: {} };
-    await kubeconfig.applyToHTTPSOptions(options);
+    const options: { ca?: Pem; cert?: Pem; key?: Pem; headers: Record<string, string> } = { headers: {} };
+    await kubeconfig.applyToHTTPSOptions(options as Parameters<typeof kubeconfig.applyToHTTPSOptions>[0]);
     return options;
   };
   const first = await ask();
-  const pem = (value: unknown) => (value === undefined || value === null ? undefined : String(value));
-  const bearer = (headers: Fields | undefined) => {
-    const header = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === "authorization")?.[1];
-    return String(header ?? "").replace(/^Bearer /i, "");
+  const pem = (value: Pem) => (typeof value === "string" ? value : value?.toString("utf8"));
+  const bearer = (headers: Record<string, string>) => {
+    const header = Object.entries(headers).find(([name]) => name.toLowerCase() === "authorization")?.[1] ?? "";
+    return header.replace(/^Bearer /i, "");
   };
-  const hasToken = bearer(first.headers as Fields) !== "";
+  const hasToken = bearer(first.headers) !== "";
   return {
     kind: "ok",
     config: compact({
@@ -174,7 +174,7 @@ async function withPlugin(path: string, context: string, server: string, cluster
       key: pem(first.key),
       serverName: textOf(cluster["tls-server-name"]),
       insecureSkipVerify: cluster["insecure-skip-tls-verify"] === true ? true : undefined,
-      token: hasToken ? async () => bearer((await ask()).headers as Fields) : undefined,
+      token: hasToken ? async () => bearer((await ask()).headers) : undefined,
     }),
   };
 }

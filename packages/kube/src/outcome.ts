@@ -65,7 +65,7 @@ export function errorOfAnswer(status: number, body: string, kind: string | undef
   const code = codeOf(status, reason, text);
   const retryAfterMs = retryAfterOf(retryAfter, answer);
   // API server texts quote what they refuse (CVE-2025-23216), and so do admission webhooks.
-  const secret = /^secrets?$/i.test(kind ?? "") || /^secrets?$/i.test(String(answer.details?.kind ?? ""));
+  const secret = isSecretKind(kind) || isSecretKind(answer.details?.kind);
   const message = secret ? secretMessage(status, reason, answer) : text.slice(0, 2000);
   return kubeError(code, message, { status, reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
 }
@@ -95,6 +95,11 @@ function codeOf(status: number, reason: string, text: string): KubeErrorCode {
     default:
       return status >= 500 ? "SERVER_ERROR" : "INVALID";
   }
+}
+
+/** `Secret` as we name it, `secrets` as the API server does. */
+function isSecretKind(kind: unknown): boolean {
+  return typeof kind === "string" && /^secrets?$/i.test(kind);
 }
 
 function secretMessage(status: number, reason: string, answer: Status): string {

@@ -74,13 +74,13 @@ export function manifestKey(
   scope: "Namespaced" | "Cluster",
   destinationNamespace: string,
 ): ResourceKey {
-  const own = manifest.metadata["namespace"];
+  const { namespace: own, name } = manifest.metadata;
   const namespace = scope === "Cluster" ? "" : typeof own === "string" && own !== "" ? own : destinationNamespace;
   return {
     group: groupOf(manifest.apiVersion),
     kind: manifest.kind,
     namespace,
-    name: String(manifest.metadata["name"] ?? ""),
+    name: typeof name === "string" ? name : "",
   };
 }
 

@@ -29,7 +29,8 @@ export function encodeManifests(manifests: readonly Manifest[]): Uint8Array {
 /** An error means that the blob is to be made again; nothing may be concluded from it (rule 7). */
 export function decodeManifests(bytes: Uint8Array): DecodedManifests {
   try {
-    const decoded = packr.unpack(bytes) as unknown;
+    // A view of its own: msgpackr hangs its DataView onto what it is given.
+    const decoded = packr.unpack(bytes.subarray()) as unknown;
     if (!Array.isArray(decoded) || decoded[0] !== FORMAT || !Array.isArray(decoded[1])) {
       return { kind: "error", reason: "not a manifests blob of this version" };
     }

@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { unsupportedIn } from "./unsupported.ts";
+
+const paths = (annotations: Record<string, string>) =>
+  unsupportedIn({ name: "x", annotations }).map(({ path }) => path.replace("metadata.annotations", ""));
+
+test.each([
+  ["argocd.argoproj.io/hook", "PreSync"],
+  ["argocd.argoproj.io/hook", "Skip"],
+  ["argocd.argoproj.io/hook-delete-policy", "HookSucceeded"],
+  ["argocd.argoproj.io/sync-wave", "1"],
+  ["argocd.argoproj.io/sync-options", "Replace=true"],
+  ["argocd.argoproj.io/sync-options", "Nonsense"],
+  ["argocd.argoproj.io/compare-options", "IgnoreExtraneous"],
+  ["argocd.argoproj.io/ignore-healthcheck", "true"],
+  ["helm.sh/hook", "pre-install"],
+  ["helm.sh/hook-weight", "-5"],
+])("%s: %s is refused by name", (name, value) => {
+  expect(paths({ [name]: value })).toEqual([`[${name}]=${value}`]);
+});
+
+test.each([
+  ["argocd.argoproj.io/sync-options", "Prune=false, Delete=confirm,ServerSideApply=true"],
+  ["argocd.argoproj.io/sync-wave", "0"],
+  ["argocd.argoproj.io/compare-options", "ServerSideDiff=true"],
+  ["helm.sh/resource-policy", "keep"],
+  ["argocd.argoproj.io/tracking-id", "x:/y:z/w"],
+  ["example.com/hook", "PreSync"],
+])("%s: %s is honoured, or nothing of Argo CD's", (name, value) => {
+  expect(paths({ [name]: value })).toEqual([]);
+});
+
+test("each option of a list is judged alone", () => {
+  expect(paths({ "argocd.argoproj.io/sync-options": "Prune=false,Force=true,PruneLast=true" })).toEqual([
+    "[argocd.argoproj.io/sync-options]=Force=true",
+    "[argocd.argoproj.io/sync-options]=PruneLast=true",
+  ]);
+});
+
+test("a generated name would make another object with each apply", () => {
+  expect(unsupportedIn({ generateName: "x-" })).toEqual([{ path: "metadata.generateName" }]);
+});
