@@ -116,10 +116,13 @@ async function endLeftovers(parts: RunNote["parts"]): Promise<void> {
   // They are ending anyway (their stdin has closed). All of them keep their data through a kill -9, so waiting for
   // them to do it gently would only cost time.
   for (const part of parts.filter(isAlive)) {
-    try {
-      process.kill(-part.pid, "SIGKILL");
-    } catch {
-      // Ended between the look and the kill.
+    // The group it leads, and itself in case it leads none.
+    for (const target of [-part.pid, part.pid]) {
+      try {
+        process.kill(target, "SIGKILL");
+      } catch {
+        // Ended between the look and the kill.
+      }
     }
   }
   await waitUntil(systemClock, "processes of the last run have ended", () => !parts.some(isAlive), {
