@@ -1,13 +1,15 @@
 import { expect, test } from "vitest";
 import { BundleFiles, decodeBundle, encodeBundle } from "./bundle.ts";
-import type { Bundle } from "./bundle.ts";
+import type { Bundle, BundleEntry } from "./bundle.ts";
 import { decodeInputs, digestInputs, encodeInputs, fileInput, listInput } from "./inputs.ts";
 
-const file = (text: string, kind: "file" | "symlink" = "file") => ({
+const file = (text: string, kind: BundleEntry["kind"] = "file"): BundleEntry => ({
   kind,
   oid: `oid-${text}`,
   bytes: Buffer.from(text),
 });
+const text = (entry: BundleEntry) => Buffer.from(entry.bytes).toString();
+
 const bundle: Bundle = {
   path: "apps/a",
   complete: ["apps/a"],
@@ -25,9 +27,9 @@ test("a bundle comes back as it was, and equal files give equal bytes in whateve
   const bytes = encodeBundle(bundle);
   const decoded = decodeBundle(bytes);
   expect(decoded).toMatchObject({ path: "apps/a", complete: ["apps/a"], absent: ["lib/gone"] });
-  expect(
-    [...decoded.entries].map(([path, e]) => `${path} ${e.kind} ${Buffer.from(e.bytes).toString()}`).sort(),
-  ).toEqual([...bundle.entries].map(([path, e]) => `${path} ${e.kind} ${Buffer.from(e.bytes).toString()}`).sort());
+  expect([...decoded.entries].map(([path, e]) => `${path} ${e.kind} ${text(e)}`).sort()).toEqual(
+    [...bundle.entries].map(([path, e]) => `${path} ${e.kind} ${text(e)}`).sort(),
+  );
   expect(encodeBundle({ ...bundle, entries: new Map([...bundle.entries].reverse()) })).toEqual(bytes);
 });
 

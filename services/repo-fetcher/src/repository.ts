@@ -1,0 +1,365 @@
+// The owner of one repository: one poll for all its Applications, one question for all who ask at once.
+//
+// R1  At most one look at the server runs; whoever asks meanwhile shares exactly one more after it, because what the
+//     running one sees may be older than their question.
+// R2  Each look has an observation number that only rises (also over a restart: it begins at the wall clock). It orders
+//     revisions; ancestry and dates do not, so a force-push back is simply newer.
+// R3  When refs moved, only sources whose inputs differ at the new commit are told (DESIGN §3).
+// R4  A failed look changes nothing: the last good observation stays, and is looked for again with growing pauses.
+import type { Cause } from "@driftless/contracts/identity";
+import { failure } from "@driftless/contracts/failure";
+import type { Failure } from "@driftless/contracts/failure";
+import type { Bundle } from "@driftless/manifests/bundle";
+import type { Inputs } from "@driftless/manifests/inputs";
+import { jittered } from "@driftless/process/clock";
+import type { Clock } from "@driftless/process/clock";
+import { blobsOf, fillBundle, planBundle } from "./bundle.ts";
+import { GitFailure, ok, outcome } from "./git-failure.ts";
+import type { Outcome } from "./git-failure.ts";
+import { InputIndex, inputsDiffer } from "./inputs.ts";
+import type { CommitInfo, RemoteObjects } from "./objects.ts";
+import { isFullSha, refPrefixes, resolveRevision } from "./revision.ts";
+import type { MatchConstraint, Refs } from "./revision.ts";
+
+export type MovedRef = { ref: string; from?: string; to?: string };
+export type Resolved = { commit: string; ref: string | undefined; observation: number };
+
+/** A source that wants to be told; without `inputs` any move of its revision counts. */
+export type WatchedSource = { id: string; targetRevision: string; inputs?: Inputs; revision?: string };
+
+export type RepositoryEvents = {
+  onPolled(look: { observation: number; moved: MovedRef[]; cause: Cause }): void;
+  onSourcesChanged(change: { ids: string[]; observation: number; revision: string | undefined; cause: Cause }): void;
+  onSourcesUnchanged(rest: { count: number; observation: number; ref: string; revision: string }): void;
+  onFailed(failed: Failure): void;
+};
+
+export type RepositoryOptions = {
+  remote: RemoteObjects;
+  clock: Clock;
+  matchConstraint: MatchConstraint;
+  events: RepositoryEvents;
+  /** 0 = never by itself. */
+  pollMs?: number;
+  pollJitterMs?: number;
+};
+
+type Observation = { refs: Refs; number: number };
+type Look = { outcome: Promise<Outcome<Observation>>; begun: boolean; cause: Cause };
+/** The sources of one targetRevision, and the commit they were last compared at. */
+type Followers = { index: InputIndex; anyMove: Set<string>; commit: string | undefined; seen: boolean };
+
+export class Repository {
+  readonly #clock: Clock;
+  readonly #events: RepositoryEvents;
+  readonly #matchConstraint: MatchConstraint;
+  readonly #pollMs: number;
+  readonly #pollJitterMs: number;
+  #remote: RemoteObjects;
+  #observed: Observation | undefined;
+  #lastNumber = 0;
+  #running: Look | undefined;
+  #next: Look | undefined;
+  #stopPoll = () => {};
+  #failures = 0;
+  #closed = false;
+  readonly #prefixes = new Set<string>();
+  readonly #shortShas = new Map<string, string>();
+  readonly #followers = new Map<string, Followers>();
+  readonly #revisionOf = new Map<string, string>();
+
+  constructor(options: RepositoryOptions) {
+    this.#remote = options.remote;
+    this.#clock = options.clock;
+    this.#events = options.events;
+    this.#matchConstraint = options.matchConstraint;
+    this.#pollMs = options.pollMs ?? 120_000;
+    this.#pollJitterMs = options.pollJitterMs ?? 60_000;
+  }
+
+  /** Something happened there (a push, perhaps): look now, or once more after the look that is running (R1). */
+  nudge(cause: Cause): Promise<Outcome<Observation>> {
+    if (this.#next) return this.#next.outcome;
+    if (this.#running && !this.#running.begun) return this.#running.outcome;
+    if (!this.#running) return (this.#running = this.#begin(cause)).outcome;
+    const next: Look = { begun: false, cause, outcome: this.#running.outcome.then(() => this.#promote(next)) };
+    this.#next = next;
+    return next.outcome;
+  }
+
+  /** `latest`: as the server has it now or later; `observed`: the newest we know, if any. */
+  async resolve(targetRevision: string, freshness: "latest" | "observed", cause: Cause): Promise<Outcome<Resolved>> {
+    if (isFullSha(targetRevision))
+      return ok({ commit: targetRevision.toLowerCase(), ref: undefined, observation: this.#number() });
+    const news = refPrefixes(targetRevision).filter((prefix) => !this.#prefixes.has(prefix));
+    for (const prefix of news) this.#prefixes.add(prefix);
+    let observed = freshness === "latest" || news.length > 0 ? undefined : this.#observed;
+    if (!observed) {
+      const looked = await this.nudge(cause);
+      if (looked.kind === "failed") return looked;
+      observed = looked.value;
+    }
+    return this.#resolveAt(targetRevision, observed);
+  }
+
+  /** The bundle of a source at a commit; an annotated tag's own id stands for its commit. */
+  bundle(
+    revision: string,
+    path: string,
+    extraPaths: readonly string[] = [],
+  ): Promise<Outcome<{ commit: string; bundle: Bundle }>> {
+    return outcome("making a bundle", async () => {
+      const remote = this.#remote;
+      const commit = unwrap(await remote.fetchCommits([revision]))[0]!;
+      try {
+        const plan = planBundle(remote.readTree, remote.rootTree(commit)!, path, extraPaths);
+        return { commit, bundle: fillBundle(plan, unwrap(await remote.blobs(blobsOf(plan)))) };
+      } catch (error) {
+        // Something that should be there and is not: the next time begins with a fresh store.
+        if (error instanceof GitFailure && error.code === "FETCH_CORRUPT") remote.forget();
+        throw error;
+      }
+    });
+  }
+
+  /** Whether these inputs are the same at a commit: then no bundle and no render are needed. */
+  sameInputs(inputs: Inputs, commit: string): Promise<Outcome<boolean>> {
+    return outcome("comparing inputs", async () => {
+      const [own] = unwrap(await this.#remote.fetchCommits([commit]));
+      return !inputsDiffer(inputs, this.#remote.readTree, this.#remote.rootTree(own!)!);
+    });
+  }
+
+  commitInfo(commit: string): CommitInfo | undefined {
+    return this.#remote.commitInfo(commit);
+  }
+
+  /** Registers or replaces a source. If it is behind already, it is told at once. */
+  watch(source: WatchedSource, cause: Cause): void {
+    this.forget(source.id);
+    let followers = this.#followers.get(source.targetRevision);
+    if (!followers) {
+      followers = { index: new InputIndex(), anyMove: new Set(), commit: undefined, seen: false };
+      this.#followers.set(source.targetRevision, followers);
+      for (const prefix of refPrefixes(source.targetRevision)) this.#prefixes.add(prefix);
+    }
+    this.#revisionOf.set(source.id, source.targetRevision);
+    if (source.inputs) followers.index.set(source.id, source.inputs);
+    else followers.anyMove.add(source.id);
+
+    if (!followers.seen) {
+      // Its first look compares it; a promise nobody waits for, whose failure is told by onFailed.
+      if (!isFullSha(source.targetRevision)) void this.nudge(cause);
+      return;
+    }
+    if (followers.commit === undefined || followers.commit === source.revision) return;
+    const root = this.#remote.rootTree(followers.commit);
+    if (source.inputs && root !== undefined && !this.#differs(source.inputs, root)) return;
+    this.#events.onSourcesChanged({
+      ids: [source.id],
+      observation: this.#number(),
+      revision: followers.commit,
+      cause,
+    });
+  }
+
+  forget(id: string): void {
+    const targetRevision = this.#revisionOf.get(id);
+    const followers = targetRevision === undefined ? undefined : this.#followers.get(targetRevision);
+    if (!followers) return;
+    this.#revisionOf.delete(id);
+    followers.index.delete(id);
+    followers.anyMove.delete(id);
+    if (followers.index.size + followers.anyMove.size === 0) this.#followers.delete(targetRevision!);
+  }
+
+  watchedCount(): number {
+    return this.#revisionOf.size;
+  }
+
+  /** Other credentials or limits: what is held is fetched again with them. */
+  replaceRemote(remote: RemoteObjects, cause: Cause): void {
+    this.#remote.close();
+    this.#remote = remote;
+    this.#failures = 0;
+    if (this.#revisionOf.size > 0) void this.nudge(cause);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopPoll();
+    this.#remote.close();
+  }
+
+  #number(): number {
+    this.#lastNumber = Math.max(this.#lastNumber, this.#observed?.number ?? Math.floor(this.#clock.now()));
+    return this.#lastNumber;
+  }
+
+  /** Begins a look after the present turn of the event loop, so that all who ask in it share it. */
+  #begin(cause: Cause): Look {
+    const look: Look = { begun: false, cause, outcome: Promise.resolve(ok(undefined as never)) };
+    look.outcome = new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#look(look));
+    return look;
+  }
+
+  async #promote(next: Look): Promise<Outcome<Observation>> {
+    this.#next = undefined;
+    this.#running = next;
+    return this.#look(next);
+  }
+
+  async #look(look: Look): Promise<Outcome<Observation>> {
+    look.begun = true;
+    this.#stopPoll();
+    try {
+      const listed = await this.#remote.listRefs([...this.#prefixes]);
+      if (this.#closed) return listed.kind === "failed" ? listed : ok({ refs: listed.value, number: this.#number() });
+      if (listed.kind === "failed") {
+        this.#failures += 1;
+        this.#events.onFailed(listed.failure);
+        return listed;
+      }
+      this.#lastNumber = Math.max(this.#lastNumber + 1, Math.floor(this.#clock.now()));
+      const before = this.#observed?.refs;
+      const observed = { refs: listed.value, number: this.#lastNumber };
+      this.#observed = observed;
+      const moved = movedRefs(before, observed.refs);
+      this.#events.onPolled({ observation: observed.number, moved, cause: look.cause });
+      const failed = await this.#compare(observed, look.cause);
+      this.#failures = failed ? this.#failures + 1 : 0;
+      if (failed) this.#events.onFailed(failed);
+      return ok(observed);
+    } catch (error) {
+      // Nobody may wait for this look, so it must not reject.
+      const failed = failure(
+        "INTERNAL",
+        `comparing revisions: ${error instanceof Error ? error.message : "unknown error"}`,
+      );
+      this.#failures += 1;
+      this.#events.onFailed(failed);
+      return { kind: "failed", failure: failed };
+    } finally {
+      if (this.#running === look) this.#running = undefined;
+      if (!this.#closed && !this.#next) this.#schedulePoll();
+    }
+  }
+
+  #schedulePoll(): void {
+    if (this.#pollMs === 0) return;
+    const pause = this.#failures === 0 ? this.#pollMs : Math.min(this.#pollMs, 1_000 * 2 ** (this.#failures - 1));
+    const jitter = this.#failures === 0 ? this.#pollJitterMs : pause / 2;
+    this.#stopPoll = this.#clock.setTimer(jittered(this.#clock, pause, jitter), () => {
+      void this.nudge({ kind: "poll", at: new Date(this.#clock.now()).toISOString() });
+    });
+  }
+
+  /** Tells the sources whose inputs differ now (R3). */
+  async #compare(observed: Observation, cause: Cause): Promise<Failure | undefined> {
+    const behind: { followers: Followers; commit: string; ref: string }[] = [];
+    for (const [targetRevision, followers] of this.#followers) {
+      if (isFullSha(targetRevision)) continue;
+      const resolved = await this.#resolveAt(targetRevision, observed);
+      if (resolved.kind === "failed") {
+        // Gone (a deleted branch): who followed it should look, and will be told why.
+        if (followers.commit !== undefined || !followers.seen) this.#tell(followers, undefined, observed, cause);
+        followers.commit = undefined;
+        followers.seen = true;
+      } else if (resolved.value.commit !== followers.commit) {
+        behind.push({ followers, commit: resolved.value.commit, ref: resolved.value.ref ?? targetRevision });
+      }
+    }
+    if (behind.length > 0) {
+      const fetched = await this.#remote.fetchCommits(behind.map((b) => b.commit));
+      if (fetched.kind === "failed") return fetched.failure;
+      behind.forEach(({ followers, ref }, i) => {
+        const commit = fetched.value[i]!;
+        const told = this.#tell(followers, commit, observed, cause);
+        followers.commit = commit;
+        followers.seen = true;
+        const count = followers.index.size + followers.anyMove.size - told;
+        if (count > 0) this.#events.onSourcesUnchanged({ count, observation: observed.number, ref, revision: commit });
+      });
+    }
+    this.#remote.keep([...this.#followers.values()].flatMap((f) => (f.commit === undefined ? [] : [f.commit])));
+    return undefined;
+  }
+
+  /** Answers how many were told. */
+  #tell(followers: Followers, commit: string | undefined, observed: Observation, cause: Cause): number {
+    const ids = new Set(followers.anyMove);
+    for (const id of this.#touched(followers, commit)) ids.add(id);
+    if (ids.size > 0)
+      this.#events.onSourcesChanged({ ids: [...ids], observation: observed.number, revision: commit, cause });
+    return ids.size;
+  }
+
+  #touched(followers: Followers, commit: string | undefined): Iterable<string> {
+    const { index } = followers;
+    const newRoot = commit === undefined ? undefined : this.#remote.rootTree(commit);
+    if (newRoot === undefined) return index.ids();
+    const oldRoot = followers.commit === undefined ? undefined : this.#remote.rootTree(followers.commit);
+    try {
+      if (oldRoot !== undefined) return index.touched(this.#remote.readTree, oldRoot, newRoot);
+    } catch (error) {
+      if (!(error instanceof GitFailure)) throw error;
+      // The old tree cannot be walked any more: each source is compared by itself.
+    }
+    return [...index.ids()].filter((id) => this.#differs(index.inputsOf(id)!, newRoot));
+  }
+
+  #differs(inputs: Inputs, root: string): boolean {
+    try {
+      return inputsDiffer(inputs, this.#remote.readTree, root);
+    } catch (error) {
+      // When in doubt the source looks again, and gets the failure as its answer.
+      if (error instanceof GitFailure) return true;
+      throw error;
+    }
+  }
+
+  async #resolveAt(targetRevision: string, observed: Observation): Promise<Outcome<Resolved>> {
+    const resolved = await outcome("checking a version constraint", () =>
+      resolveRevision(targetRevision, observed.refs, this.#matchConstraint),
+    );
+    if (resolved.kind === "failed") return resolved;
+    const resolution = resolved.value;
+    const observation = observed.number;
+    if (resolution.kind === "resolved") return ok({ commit: resolution.commit, ref: resolution.ref, observation });
+    if (resolution.kind === "unresolved")
+      return { kind: "failed", failure: failure(resolution.code, resolution.message) };
+
+    const known = this.#shortShas.get(resolution.short);
+    if (known !== undefined) return ok({ commit: known, ref: undefined, observation });
+    const expanded = await this.#remote.expandShort(resolution.short, observed.refs.refs.values());
+    if (expanded.kind === "failed") return expanded;
+    const [commit, ...others] = expanded.value;
+    if (commit !== undefined && others.length === 0) {
+      this.#shortShas.set(resolution.short, commit);
+      return ok({ commit, ref: undefined, observation });
+    }
+    return {
+      kind: "failed",
+      failure:
+        commit === undefined
+          ? failure("REVISION_NOT_FOUND", `no commit begins with ${resolution.short}; write all 40 digits`)
+          : failure("REVISION_AMBIGUOUS", `${resolution.short} is the beginning of several commits`),
+    };
+  }
+}
+
+function movedRefs(before: Refs | undefined, after: Refs): MovedRef[] {
+  if (!before) return [];
+  const moved: MovedRef[] = [];
+  for (const [ref, to] of after.refs) {
+    const from = before.refs.get(ref);
+    if (from !== to) moved.push(from === undefined ? { ref, to } : { ref, from, to });
+  }
+  for (const [ref, from] of before.refs) if (!after.refs.has(ref)) moved.push({ ref, from });
+  return moved;
+}
+
+function unwrap<T>(result: Outcome<T>): T {
+  if (result.kind === "ok") return result.value;
+  throw new GitFailure(result.failure.code, result.failure.message);
+}
