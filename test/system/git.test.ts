@@ -1,7 +1,9 @@
 // repo-fetcher's Git core against a real Git server over HTTP, and against servers that misbehave.
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { mkdtemp, rm } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
@@ -13,7 +15,7 @@ import { fileInput, listInput } from "@driftless/manifests/inputs";
 import { systemClock } from "@driftless/process/clock";
 import type { Outcome } from "@driftless/repo-fetcher/git-failure";
 import { readInputs } from "@driftless/repo-fetcher/inputs";
-import type { ResolveName } from "@driftless/repo-fetcher/http";
+import type { HttpCredentials, ResolveName } from "@driftless/repo-fetcher/http";
 import { RemoteObjects } from "@driftless/repo-fetcher/objects";
 import { Repository } from "@driftless/repo-fetcher/repository";
 import type { MovedRef } from "@driftless/repo-fetcher/repository";
@@ -130,6 +132,10 @@ describe("revisions", () => {
     const { repository } = own(remote);
     for (const missing of ["gone", "0123456", "9.*"])
       expect(codeOf(await repository.resolve(missing, "latest", cause))).toBe("REVISION_NOT_FOUND");
+    // Nor is the history searched again for what is not in it.
+    server.resetStats();
+    expect(codeOf(await repository.resolve("0123456", "observed", cause))).toBe("REVISION_NOT_FOUND");
+    expect(server.stats().requests).toBe(0);
     expect(codeOf(await repository.bundle("1".repeat(40), "app"))).toBe("REVISION_NOT_FOUND");
     for (const path of ["none", "app/a.yaml", "../x", "/app"])
       expect(codeOf(await repository.bundle(sha!, path)), path).toBe("PATH_NOT_FOUND");
@@ -520,6 +526,32 @@ describe("servers that misbehave", () => {
     }
   });
 
+  test("https: an unknown certificate is refused; its CA, `insecure`, and a client certificate are honoured", async () => {
+    const name = fresh();
+    const { sha } = await server.createRepository(name, { a: "1" });
+    const tls = { key: testKey, cert: testCertificate };
+    let clientCertificate = false;
+    const https = createHttpsServer({ ...tls, requestCert: true, rejectUnauthorized: false }, (request, response) => {
+      clientCertificate = "CN" in ((request.socket as TLSSocket).getPeerCertificate().subject ?? {});
+      through((body) => body)(request, response);
+    });
+    await new Promise<void>((resolve) => https.listen(0, "127.0.0.1", resolve));
+    closing.push(
+      () => new Promise((resolve) => https.close(resolve)),
+      () => https.closeAllConnections(),
+    );
+    const url = `https://localhost:${(https.address() as AddressInfo).port}/${name}.git`;
+    const look = async (settings?: HttpCredentials["tls"]) => {
+      const result = await open(url, { credentials: { auth: { kind: "none" }, tls: settings } }).listRefs();
+      return result.kind === "ok" ? result.value.refs.get("HEAD") : result.failure.message;
+    };
+    expect(await look()).toContain("DEPTH_ZERO_SELF_SIGNED_CERT");
+    expect(await look({ ca: testCertificate })).toBe(sha);
+    expect(clientCertificate).toBe(false);
+    expect(await look({ insecure: true, cert: testCertificate, key: testKey })).toBe(sha);
+    expect(clientCertificate).toBe(true);
+  });
+
   test("H1: a name is judged by where it leads at the moment of connecting", async () => {
     const name = fresh();
     const { url, sha } = await server.createRepository(name, { a: "1" });
@@ -549,3 +581,21 @@ describe("servers that misbehave", () => {
     expect(proxy.seen).toEqual([]);
   });
 });
+
+// Made for this test alone, for localhost, valid until 2126.
+const testKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQghpPOhwsWgYKDMsbM
+A5Ef8ecS2U/txetHT4xvvM/g+WShRANCAAQ1lCc8BtcYRp8eCS7xzax3Cgj8owAM
+g/GZWFYg7V23Rl0abizwSTs3RzQJlq8dCkXP60SCdQzQpR7fjvVig43W
+-----END PRIVATE KEY-----`;
+const testCertificate = `-----BEGIN CERTIFICATE-----
+MIIBpTCCAUugAwIBAgIULzeSOp6bqVG/5ncGpg1y/Y5jEU4wCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOZHJpZnRsZXNzLXRlc3QwIBcNMjYxMTI0MDMyMTQ4WhgPMjEy
+NjEwMzEwMzIxNDhaMBkxFzAVBgNVBAMMDmRyaWZ0bGVzcy10ZXN0MFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAENZQnPAbXGEafHgku8c2sdwoI/KMADIPxmVhWIO1d
+t0ZdGm4s8Ek7N0c0CZavHQpFz+tEgnUM0KUe3471YoON1qNvMG0wHQYDVR0OBBYE
+FMlQLXQfm66ASjS52wck1o1T81YvMB8GA1UdIwQYMBaAFMlQLXQfm66ASjS52wck
+1o1T81YvMA8GA1UdEwEB/wQFMAMBAf8wGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/
+AAABMAoGCCqGSM49BAMCA0gAMEUCIAXvaNOrmqT2208gg52i9UmsIMOYEcb09Uqv
+XtHrtPZcAiEAkLhsnau4S2mCqztbGXtG/LIgZp1zdGLOIcY/AlppNuE=
+-----END CERTIFICATE-----`;

@@ -40,7 +40,8 @@ const defaultLimits: ObjectLimits = {
 /** Blobs up to this size come along with a push; larger ones wait until a source wants them. */
 const pushedBlobBytesMax = 128 * 1024;
 const wantsPerRequest = 4_000;
-const parsedTreesMax = 4_000;
+/** Parsed trees are ten times as large as their bytes; some megabytes of them are kept. */
+const parsedEntriesMax = 40_000;
 const shortestSweepBytes = 4 * 1024 * 1024;
 
 export type CommitInfo = { author: string; message: string };
@@ -61,6 +62,7 @@ export class RemoteObjects {
   readonly #blobs = new Map<string, Buffer>();
   #blobBytes = 0;
   readonly #parsed = new Map<string, TreeEntry[]>();
+  #parsedEntries = 0;
   #pending = new Map<string, PromiseWithResolvers<Buffer>>();
   /** Counts the calls of `keep`: what was asked for since the last one may be in somebody's hands. */
   #generation = 0;
@@ -147,9 +149,14 @@ export class RemoteObjects {
         `${this.#shown}: a directory (${oid.slice(0, 10)}) did not come with its commit`,
       );
     const entries = parseTree(object.bytes);
-    // The oldest entry goes; a Map iterates in order of insertion.
-    if (this.#parsed.size >= parsedTreesMax) this.#parsed.delete(this.#parsed.keys().next().value!);
     this.#parsed.set(oid, entries);
+    this.#parsedEntries += entries.length;
+    // The oldest goes first; a Map iterates in order of insertion.
+    for (const [oldest, its] of this.#parsed) {
+      if (this.#parsedEntries <= parsedEntriesMax || oldest === oid) break;
+      this.#parsed.delete(oldest);
+      this.#parsedEntries -= its.length;
+    }
     return entries;
   };
 
@@ -220,6 +227,7 @@ export class RemoteObjects {
     this.#commits = keptCommits;
     this.#objectBytes = this.#objectBytesAfterSweep = bytes;
     this.#parsed.clear();
+    this.#parsedEntries = 0;
   }
 
   /** Starts afresh: nothing is held any more. */
@@ -228,6 +236,7 @@ export class RemoteObjects {
     this.#commits.clear();
     this.#blobs.clear();
     this.#parsed.clear();
+    this.#parsedEntries = 0;
     this.#objectBytes = this.#objectBytesAfterSweep = this.#blobBytes = 0;
     this.#server = undefined;
     this.#advertisement = undefined;

@@ -65,6 +65,8 @@ export class Repository {
   #closed = false;
   readonly #prefixes = new Set<string>();
   readonly #shortShas = new Map<string, string>();
+  /** Short SHAs that no commit begins with, and the tips whose history was searched for them. */
+  readonly #shortMisses = new Map<string, string>();
   readonly #followers = new Map<string, Followers>();
   readonly #revisionOf = new Map<string, string>();
 
@@ -331,6 +333,10 @@ export class Repository {
 
     const known = this.#shortShas.get(resolution.short);
     if (known !== undefined) return ok({ commit: known, ref: undefined, observation });
+    const missing = failure("REVISION_NOT_FOUND", `no commit begins with ${resolution.short}; write all 40 digits`);
+    // A wrong short SHA must not fetch the whole history with every poll.
+    const tips = [...new Set(observed.refs.refs.values())].sort().join();
+    if (this.#shortMisses.get(resolution.short) === tips) return { kind: "failed", failure: missing };
     const expanded = await this.#remote.expandShort(resolution.short, observed.refs.refs.values());
     if (expanded.kind === "failed") return expanded;
     const [commit, ...others] = expanded.value;
@@ -338,12 +344,13 @@ export class Repository {
       this.#shortShas.set(resolution.short, commit);
       return ok({ commit, ref: undefined, observation });
     }
+    if (commit === undefined) {
+      this.#shortMisses.set(resolution.short, tips);
+      return { kind: "failed", failure: missing };
+    }
     return {
       kind: "failed",
-      failure:
-        commit === undefined
-          ? failure("REVISION_NOT_FOUND", `no commit begins with ${resolution.short}; write all 40 digits`)
-          : failure("REVISION_AMBIGUOUS", `${resolution.short} is the beginning of several commits`),
+      failure: failure("REVISION_AMBIGUOUS", `${resolution.short} is the beginning of several commits`),
     };
   }
 }
