@@ -1,28 +1,22 @@
-// The api service as a process of its own.
+// The api as a process of its own.
 import { connectBus } from "@driftless/bus/connect";
-import { createClient } from "@driftless/kube/client";
-import { loadConfig } from "@driftless/kube/config";
+import { openControlPlane } from "@driftless/kube/clusters";
 import { runProcess } from "@driftless/process/start";
 import { startApi } from "./api.ts";
 
 runProcess({
   name: "api",
-  async start({ clock, logger, metrics, config, signal }) {
-    const cluster = await loadConfig(
-      config.kubeconfig
-        ? { kind: "kubeconfig", path: config.kubeconfig, context: config.kubeContext }
-        : { kind: "in-cluster" },
-    );
-    if (cluster.kind === "error") throw new Error(cluster.error.message);
-    const kube = createClient(cluster.config, { clock });
+  async start(context) {
+    const { clock, logger, config, signal } = context;
+    const clusters = await openControlPlane({ config, clock, userAgent: "driftless-api" });
     const bus = await connectBus({ servers: config.natsUrl, name: "api", clock, logger, signal });
-    const api = await startApi({ bus, kube, clock, logger, metrics, config });
+    const api = await startApi({ ...context, bus, kube: clusters.controlPlane.client });
     return {
-      notReady: api.notReady,
+      notReady: () => api.notReady(),
       async stop() {
         await api.stop();
         await bus.close();
-        await kube.close();
+        await clusters.close();
       },
     };
   },

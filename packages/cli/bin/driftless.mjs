@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+// Entry of the `driftless` command for whatever node is in the PATH, as old as 20: the program itself is TypeScript run
+// from source, for which the node among this clone's dependencies is taken.
+import { spawn } from "node:child_process";
+import { existsSync, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(realpathSync(fileURLToPath(import.meta.url)));
+const main = join(here, "../src/main.ts");
+const ours = join(here, "../../../node_modules/.bin/node");
+
+if (process.features.typescript) {
+  await import(main);
+} else if (!existsSync(ours)) {
+  process.stderr.write("driftless: needs Node 24, which `npm install` in the clone brings along. Run that first.\n");
+  process.exitCode = 2;
+} else {
+  // Not a shell: arguments go through as they are. Ctrl-C reaches the child by the terminal; other signals by us.
+  const child = spawn(ours, [main, ...process.argv.slice(2)], { stdio: "inherit" });
+  const passOn = (signal) => child.kill(signal);
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, passOn);
+  process.on("SIGINT", () => {});
+  child.on("error", (error) => {
+    process.stderr.write(`driftless: ${error.message}\n`);
+    process.exitCode = 1;
+  });
+  child.on("exit", (code, signal) => {
+    process.exitCode = signal ? 1 : (code ?? 1);
+  });
+}

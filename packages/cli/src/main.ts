@@ -1,0 +1,140 @@
+// The driftless command: its commands, options and exit codes. Each command is a file in commands/.
+import { Command, CommanderError, Option } from "commander";
+import { CliError, EXIT } from "./cli-error.ts";
+import { durationMs, OUTPUTS } from "./output.ts";
+
+const WAIT_USUAL = "5m";
+
+const kubeconfig = () =>
+  new Option("--kubeconfig <file>", "cluster of your own (or DRIFTLESS_KUBECONFIG); KUBECONFIG is never read");
+const nats = () => new Option("--nats <url>", "NATS server of your own (or DRIFTLESS_NATS_URL)");
+const appNamespace = () =>
+  new Option("-n, --app-namespace <namespace>", "where the Applications are (default: argocd)");
+const timeout = (usual = WAIT_USUAL) =>
+  new Option("--timeout <duration>", "how long to wait").argParser(durationMs).default(durationMs(usual), usual);
+const output = (...choices: string[]) =>
+  new Option("-o, --output <format>", "how to print it").choices(choices).default(choices[0]);
+
+const program = new Command("driftless")
+  .description("Keeps Kubernetes clusters equal to what Git says.")
+  .helpCommand(false)
+  .configureHelp({ showGlobalOptions: true })
+  .addHelpText(
+    "after",
+    `
+Exit codes: 0 done; 1 failed, or (app diff) there are differences; 2 wrong usage, or (app diff) it cannot be told.`,
+  )
+  .exitOverride();
+
+// Each command's code is loaded when it is run: the Kubernetes client alone takes a second on a slow machine.
+program
+  .command("start [unexpected...]")
+  .description("run everything in the foreground and show transitions live, until Ctrl-C (npm start)")
+  .addOption(kubeconfig())
+  .addOption(nats())
+  .addOption(appNamespace())
+  .option("--observe", "compare and show, never write (not built yet)")
+  .action(async (extra, options) => (await import("./commands/start.ts")).start(extra, options));
+
+program
+  .command("up [unexpected...]")
+  .description("run everything in the background; returns when it is ready")
+  .addOption(kubeconfig())
+  .addOption(nats())
+  .addOption(appNamespace())
+  .addOption(output("text", "json"))
+  .option("--observe", "compare and show, never write (not built yet)")
+  .action(async (extra, options) => (await import("./commands/up.ts")).up(extra, options));
+
+program
+  .command("down")
+  .description("end what runs here and remove its data")
+  .option("--keep-data", "leave cluster, streams and repositories for the next start")
+  .action(async (options) => (await import("./commands/down.ts")).down(options));
+
+program
+  .command("env")
+  .description('print what a shell needs: eval "$(npx driftless env)"')
+  .addOption(output("shell", "json"))
+  .action(async (options) => (await import("./commands/env.ts")).env(options));
+
+program
+  .command("status")
+  .description("what runs here, and whether it is ready")
+  .addOption(output("text", "json"))
+  .action(async (options) => (await import("./commands/status.ts")).status(options));
+
+program
+  .command("watch [app]")
+  .description("transitions live, with cause, fields and milliseconds per hop")
+  .addOption(kubeconfig())
+  .addOption(nats())
+  .addOption(appNamespace())
+  .addOption(new Option("--since <duration>", "begin so far back").argParser(durationMs))
+  .addOption(output("text", "json"))
+  .action(async (app, options) => (await import("./commands/watch.ts")).watch(app, options));
+
+const app = program.command("app").description("Applications: list, get, diff, refresh, sync, wait").helpCommand(false);
+
+/** Options that all commands about Applications take. */
+const about = (command: Command) =>
+  command
+    .addOption(kubeconfig())
+    .addOption(nats())
+    .addOption(appNamespace())
+    .addOption(output(...OUTPUTS));
+
+about(app.command("list").alias("ls").description("all Applications of the namespace"))
+  .option("-l, --selector <labels>", "those with these labels")
+  .action(async (options) => (await import("./commands/app-list.ts")).appList(options));
+
+about(app.command("get <name>").description("one Application: conditions, operation, resources, history")).action(
+  async (name, options) => (await import("./commands/app-get.ts")).appGet(name, options),
+);
+
+about(app.command("diff <name>").description("which fields differ, after a fresh look"))
+  .option("--no-refresh", "show what is known already")
+  .addOption(timeout("1m"))
+  .action(async (name, options) => (await import("./commands/app-diff.ts")).appDiff(name, options));
+
+about(app.command("refresh <name>").description("look at Git and cluster now"))
+  .option("--hard", "also forget cached manifests")
+  .addOption(timeout("1m"))
+  .action(async (name, options) => (await import("./commands/app-refresh.ts")).appRefresh(name, options));
+
+about(app.command("sync <name>").description("make the cluster as Git says, and wait until that is done"))
+  .option("--revision <revision>", "another commit, branch or tag than the Application's")
+  .option("--prune", "also delete what Git no longer has")
+  .option("--async", "only ask for it")
+  .addOption(timeout())
+  .action(async (name, options) => (await import("./commands/app-sync.ts")).appSync(name, options));
+
+about(app.command("wait <names...>").description("until they are Synced, Healthy and no operation runs"))
+  .option("--sync", "only until Synced")
+  .option("--health", "only until Healthy")
+  .option("--operation", "only until no operation runs")
+  .addOption(timeout())
+  .action(async (names, options) => (await import("./commands/app-wait.ts")).appWait(names, options));
+
+// `driftless … | head`: whoever reads has gone, which is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(EXIT.ok);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has said what is wrong; help and version are no errors.
+    process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  } else if (error instanceof CliError) {
+    process.stderr.write(`driftless: ${error.message}\n`);
+    process.exitCode = error.exitCode;
+  } else {
+    // PartFailed and the like say in their message what a person needs; the rest is told with DRIFTLESS_DEBUG.
+    const { message, stack } = error as Error;
+    process.stderr.write(`driftless: ${process.env["DRIFTLESS_DEBUG"] ? stack : message}\n`);
+    process.exitCode = EXIT.failed;
+  }
+}
