@@ -103,8 +103,6 @@ async function lookUpKinds(
     [...kinds].map(async ([id, { apiVersion, kind }]): Promise<[string, KindLookup]> => {
       const group = groupOf(apiVersion);
       const version = versionOf(apiVersion);
-      const known = discovery.known(group, kind, version);
-      if (known) return [id, { kind: "found", resource: known, pending: false }];
       const own = defined.find((d) => d?.group === group && d.kind === kind && d.versions.includes(version));
       const lookup = await discovery.resourceFor(group, kind, version);
       return [id, kindLookup(lookup, own, { group, kind, version })];

@@ -17,6 +17,8 @@ export const ObjectRecord = z.looseObject({
   /** Blob of the managed fields' footprint; equal for objects of the same shape. */
   footprintDigest: z.string(),
   imprint: z.string(),
+  /** Time in our managedFields entry: tells the events of this apply from those of a later one. */
+  appliedAt: z.string().optional(),
 });
 export type ObjectRecord = z.infer<typeof ObjectRecord>;
 
@@ -69,6 +71,9 @@ export const StepPredicted = defineMessage({
   messageId: (m) => `${m.requestId}.predicted`,
 });
 
+/** Names in `operationState.operation.info` by which a step knows that the operation it belongs to still runs. */
+export const OPERATION_INFO = { operationId: "driftless.io/operation-id", epoch: "driftless.io/epoch" } as const;
+
 export const ApplyStep = defineMessage({
   name: "ApplyStep",
   kind: "command",
@@ -109,6 +114,7 @@ export type AppliedObject = z.infer<typeof AppliedObject>;
 export const StepApplied = defineMessage({
   name: "StepApplied",
   kind: "result",
+  /** Objects of groups after a failed one were not tried, and are absent. */
   schema: Reply.extend({ operationId: z.string(), server: z.string(), objects: z.array(AppliedObject) }),
   subject: (m) => subject("res", m.shard, "sync"),
   messageId: (m) => `${m.requestId}.applied`,

@@ -1,0 +1,295 @@
+// Differ, hop 4: consumes ComputeDiff, compares by hashes what is desired with what is live, publishes DiffComputed or
+// DiffFailed; and tells what changes in the cluster by itself. Read-only.
+//
+// D1  Only a whole, readable set is compared: a blob that is gone or damaged is a failure, never an empty set (rule 7).
+// D2  A kind that cannot be read makes its own objects Unknown and nothing else (rule 9).
+// D3  What is remembered is a cache: whatever is missing makes a Suspect, never a Synced.
+import type { Bus } from "@driftless/bus/connect";
+import { consumeWork, follow, on } from "@driftless/bus/consume";
+import { failure, type Failure } from "@driftless/contracts/failure";
+import { appText, type ObjectKey } from "@driftless/contracts/identity";
+import type { MessageOf } from "@driftless/contracts/message";
+import {
+  ComputeDiff,
+  DiffComputed,
+  DiffFailed,
+  ForgetApplication,
+  LiveChanged,
+  LiveStateReset,
+} from "@driftless/contracts/pipeline/4-diff";
+import { StepApplied, StepPredicted } from "@driftless/contracts/pipeline/5-sync";
+import { STREAMS, workDurable } from "@driftless/contracts/streams";
+import { subject } from "@driftless/contracts/subject";
+import type { Cluster, Clusters } from "@driftless/kube/clusters";
+import { resolveDesired, type DesiredSet } from "@driftless/kube/desired-set";
+import { clusterFailure } from "@driftless/kube/cluster-failure";
+import type { ApiResource } from "@driftless/kube/resource";
+import { decodeManifests } from "@driftless/manifests/manifests-blob";
+import { trackingName } from "@driftless/manifests/tracking";
+import type { Clock } from "@driftless/process/clock";
+import type { Config } from "@driftless/process/config";
+import type { Service } from "@driftless/process/start";
+import { Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
+import { compare, type KindView } from "./compare.ts";
+import { createLiveState, type KindUse, type LiveChange, type LiveState } from "./live-state.ts";
+import { openRecordBook, type RecordBook } from "./record-book.ts";
+import { objectId } from "./seen.ts";
+
+export interface DifferContext {
+  bus: Bus;
+  clock: Clock;
+  logger: Logger;
+  metrics: Registry;
+  config: Config;
+  clusters: Clusters;
+}
+
+type Command = MessageOf<typeof ComputeDiff>;
+type Computed = Pick<MessageOf<typeof DiffComputed>, "server" | "objects" | "namespaceMissing" | "images" | "warnings">;
+type Outcome = { kind: "computed"; diff: Computed } | { kind: "failed"; failures: [Failure, ...Failure[]] };
+
+interface Differ extends DifferContext {
+  live: LiveState;
+  records: RecordBook;
+}
+
+/** Time kept for comparing and answering, out of a command's deadline. */
+const ANSWER_MS = 2_000;
+
+const NAMESPACES: ApiResource = {
+  group: "",
+  version: "v1",
+  kind: "Namespace",
+  plural: "namespaces",
+  namespaced: false,
+  verbs: [],
+  versions: ["v1"],
+};
+
+export async function startDiffer(context: DifferContext): Promise<Service> {
+  const { bus, clock, logger, metrics, config } = context;
+  const seconds = new Histogram({
+    name: "driftless_diff_seconds",
+    help: "Time to compare one Application",
+    registers: [metrics],
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30],
+  });
+  const records = await openRecordBook({ bus, clock, logger });
+  const apps = new Map<string, { namespace: string; name: string; shard: number }>();
+  let factsLost = false;
+
+  const tell = (uid: string, change: LiveChange): void => {
+    const app = apps.get(uid);
+    if (!app) return;
+    const { shard, namespace, name } = app;
+    const fact = { ...change, shard, app: { uid, namespace, name }, observedAt: clock.now() };
+    bus.publish(LiveChanged, fact).catch((error: unknown) => {
+      factsLost = true;
+      logger.warn({ err: error, app: appText(app) }, "a change could not be told; all are compared again");
+    });
+  };
+  const live = createLiveState({ clock, logger, records, tell });
+  const forgetKinds = async (server: string): Promise<void> => {
+    const lookup = await context.clusters.find({ server });
+    if (lookup.kind === "ok") lookup.cluster.discovery.invalidate();
+  };
+  const differ: Differ = { ...context, live, records };
+
+  const results = await follow(bus, {
+    stream: STREAMS.results,
+    filters: [subject("res", "*", "sync")],
+    from: "all",
+    handlers: [
+      on(StepApplied, async ({ app, server, objects }) => {
+        for (const object of objects) {
+          if (object.kind === "CustomResourceDefinition") await forgetKinds(server);
+          if (object.outcome === "pruned") {
+            records.forget(app.uid, server, object);
+            live.pruned(app.uid, server, object);
+          } else if (object.record && (await records.remember(app.uid, server, object, object.record))) {
+            live.recorded(server, object, { health: object.health });
+          }
+        }
+      }),
+      on(StepPredicted, async ({ app, server, objects }) => {
+        for (const object of objects) {
+          if (object.record && (await records.remember(app.uid, server, object, object.record))) {
+            live.recorded(server, object);
+          }
+        }
+      }),
+    ],
+  });
+  const forgotten = await follow(bus, {
+    stream: STREAMS.facts,
+    filters: [subject("fact", "application-forgotten")],
+    from: "new",
+    handlers: [
+      on(ForgetApplication, async ({ uid }) => {
+        live.forgetApplication(uid);
+        records.forgetApplication(uid);
+        apps.delete(uid);
+      }),
+    ],
+  });
+
+  const answer = async (command: Command): Promise<void> => {
+    const began = clock.monotonic();
+    const { app, requestId, shard } = command;
+    if (clock.now() >= command.deadlineAt) return;
+    apps.set(app.uid, { namespace: app.namespace, name: app.name, shard });
+    const outcome = await computeDiff(differ, command);
+    const tookMs = clock.monotonic() - began;
+    seconds.observe(tookMs / 1_000);
+    const reply = { app, requestId, shard, tookMs };
+    if (outcome.kind === "computed") {
+      const { manifestsDigest } = command.target;
+      await bus.publish(DiffComputed, { ...reply, ...outcome.diff, manifestsDigest });
+    } else {
+      const [first, ...others] = outcome.failures;
+      await bus.publish(DiffFailed, { ...reply, failure: first, failures: [first, ...others] });
+    }
+  };
+  const work = await consumeWork(bus, {
+    durables: [workDurable("diff", "now"), workDurable("diff", "bulk")],
+    handlers: [on(ComputeDiff, answer)],
+    concurrency: config.concurrency,
+    // Not for the app in question alone: whoever waits for an answer gets one.
+    onPoison: async (_name, message) => {
+      const command = ComputeDiff.schema.safeParse(message);
+      if (!command.success) return;
+      const { app, requestId, shard } = command.data;
+      const why = failure("POISON_MESSAGE", `Comparing ${appText(app)} failed again and again.`);
+      await bus.publish(DiffFailed, { app, requestId, shard, tookMs: 0, failure: why, failures: [why] });
+    },
+  });
+
+  const reset = (reason: string): void => {
+    bus.publish(LiveStateReset, { reason }).catch(() => {
+      factsLost = true;
+    });
+  };
+  reset("a differ started");
+  const offReady = bus.onReady(() => {
+    if (!factsLost) return;
+    factsLost = false;
+    reset("changes could not be told while NATS was away");
+  });
+
+  return {
+    notReady: () => (bus.connected ? undefined : "NATS is not connected"),
+    async stop() {
+      offReady();
+      await work.stop();
+      live.stop();
+      await Promise.all([results.stop(), forgotten.stop()]);
+      await records.close();
+    },
+  };
+}
+
+async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
+  const { bus, clusters, live, records, clock } = differ;
+  const { app, target } = command;
+  const bytes = await bus.blobs.get(target.manifestsDigest);
+  if (!bytes) return failed(failure("BLOB_GONE", "The rendered manifests are gone; they are rendered again."));
+  const decoded = decodeManifests(bytes);
+  if (decoded.kind === "error") return failed(failure("BLOB_GONE", `The rendered manifests are ${decoded.reason}.`)); // D1
+  const lookup = await clusters.find(target.destination);
+  if (lookup.kind === "error") return failed(lookup.failure);
+  const { cluster } = lookup;
+
+  const desired = await resolveDesired({ manifests: decoded.manifests, app, target, discovery: cluster.discovery });
+  const [first, ...others] = desired.failures;
+  if (first) return { kind: "failed", failures: [first, ...others] };
+
+  const inventory = await inventoryKinds(cluster, command.inventory);
+  const namespace = target.destination.namespace ?? "";
+  const needsNamespace =
+    namespace !== "" && desired.objects.some(({ prepared }) => prepared.key.namespace === namespace);
+  const uses = kindUses(cluster, desired, inventory, needsNamespace);
+  await live.use(app.uid, uses, Math.max(0, command.deadlineAt - clock.now() - ANSWER_MS));
+
+  const ofApp = { name: app.name, namespace: app.namespace, controlPlaneNamespace: target.controlPlaneNamespace };
+  const objects = compare({
+    desired,
+    inventory: inventory.flatMap(({ key, found }) => {
+      if (found.kind === "absent") return []; // Its kind is gone, so the object is.
+      const view: KindView =
+        found.kind === "ok" ? live.view(cluster, found.resource) : { kind: "unreadable", failure: found.failure };
+      return [{ key, view }];
+    }),
+    view: (resource) => live.view(cluster, resource),
+    record: (key) => {
+      const record = records.of(cluster.server, key);
+      return record?.app === app.uid ? record : undefined;
+    },
+    app: { uid: app.uid, trackingName: trackingName(ofApp), name: app.name },
+    trackingMethod: target.trackingMethod,
+  });
+
+  const namespaces = needsNamespace ? live.view(cluster, NAMESPACES) : undefined;
+  const brought = desired.objects.some(({ prepared: { key } }) => key.kind === "Namespace" && key.name === namespace);
+  return {
+    kind: "computed",
+    diff: {
+      server: cluster.server,
+      objects,
+      namespaceMissing: namespaces?.kind === "listed" && !brought && !namespaces.get("", namespace),
+      images: [...new Set(desired.objects.flatMap(({ prepared }) => prepared.images))].toSorted(),
+      warnings: desired.objects.flatMap(({ prepared: { warnings, file, line } }) =>
+        warnings.map((text) => failure("MANIFEST_INVALID", text, { file, line })),
+      ),
+    },
+  };
+}
+
+const failed = (why: Failure): Outcome => ({ kind: "failed", failures: [why] });
+
+type InventoryKind = { kind: "ok"; resource: ApiResource } | { kind: "absent" } | { kind: "failed"; failure: Failure };
+
+/** The version of an inventory key may be served no more; the object then still answers under another one. */
+async function inventoryKinds(
+  cluster: Cluster,
+  inventory: readonly ObjectKey[],
+): Promise<{ key: ObjectKey; found: InventoryKind }[]> {
+  const kinds = new Map<string, Promise<InventoryKind>>();
+  const find = async ({ group, kind, version }: ObjectKey): Promise<InventoryKind> => {
+    const exact = await cluster.discovery.resourceFor(group, kind, version);
+    const lookup = exact.kind === "absent" ? await cluster.discovery.resourceFor(group, kind) : exact;
+    if (lookup.kind !== "error") return lookup;
+    return { kind: "failed", failure: clusterFailure(lookup.error, `${kind} (${group || "core"})`) };
+  };
+  return Promise.all(
+    inventory.map(async (key) => {
+      const id = `${key.group}/${key.version}/${key.kind}`;
+      const found = kinds.get(id) ?? find(key);
+      kinds.set(id, found);
+      const kind = await found;
+      return { key: kind.kind === "ok" ? { ...key, version: kind.resource.version } : key, found: kind };
+    }),
+  );
+}
+
+function kindUses(
+  cluster: Cluster,
+  desired: DesiredSet,
+  inventory: readonly { key: ObjectKey; found: InventoryKind }[],
+  needsNamespace: boolean,
+): KindUse[] {
+  const uses = new Map<string, KindUse>();
+  const use = (resource: ApiResource): KindUse => {
+    const id = `${resource.group}/${resource.version}/${resource.kind}`;
+    const known = uses.get(id) ?? { cluster, resource, desired: new Set(), inventory: new Set() };
+    uses.set(id, known);
+    return known;
+  };
+  for (const { prepared, resource, kindPending } of desired.objects) {
+    if (!kindPending) use(resource).desired.add(objectId(prepared.key.namespace, prepared.key.name));
+  }
+  for (const { key, found } of inventory) {
+    if (found.kind === "ok") use(found.resource).inventory.add(objectId(key.namespace, key.name));
+  }
+  if (needsNamespace) use(NAMESPACES);
+  return [...uses.values()];
+}

@@ -1,0 +1,88 @@
+// Seen (pure): what is kept of a live object. Enough to compare, to judge its next event and to show its health; the
+// object itself is not kept.
+import { hash } from "node:crypto";
+import { imprintOf, ownEntry, type Footprint } from "@driftless/kube/footprint";
+import { FIELD_MANAGER } from "@driftless/kube/footprint";
+import { canonicalJson } from "@driftless/kube/canonical-json";
+import type { KubeObject, ManagedFieldsEntry } from "@driftless/kube/resource";
+import { healthOf, type Health } from "@driftless/manifests/health/health";
+import { keepReason } from "@driftless/manifests/keep";
+import type { ResourceKey } from "@driftless/manifests/resource-key";
+import { ownerOf, TRACKING_LABEL } from "@driftless/manifests/tracking";
+
+export interface Seen {
+  uid: string;
+  resourceVersion: string;
+  /** Application by tracking annotation, as written there. */
+  owner?: string;
+  /** Application by tracking label. */
+  instance?: string;
+  keep?: string;
+  health?: Health;
+  /** Time of our own managedFields entry: another one than the record's means an apply not yet told of. */
+  appliedAt?: string;
+  /** Imprint along `footprint`, which is that of the record at the time. */
+  footprint?: Footprint;
+  imprint?: string;
+  /** Hash of everything but status and bookkeeping: stands in for the imprint while there is no record. */
+  contents?: string;
+}
+
+/** One event's worth: what will be kept, and what is needed only to judge it. */
+export interface Observation {
+  id: string;
+  seen: Seen;
+  /** Manager of the newest managedFields entry, another than ours if there are several. */
+  by?: string;
+  /** For a later judgement; without status and managedFields. */
+  object: KubeObject;
+}
+
+export const objectId = (namespace: string, name: string): string => `${namespace}/${name}`;
+
+export function observe(object: KubeObject, key: ResourceKey, footprint?: Footprint): Observation {
+  const { metadata } = object;
+  const owner = ownerOf(metadata.annotations, key);
+  const instance = metadata.labels?.[TRACKING_LABEL];
+  const keep = keepReason(metadata);
+  const health = healthOf(object);
+  const appliedAt = ownEntry(object)?.time;
+  const seen: Seen = { uid: metadata.uid, resourceVersion: metadata.resourceVersion };
+  if (owner !== undefined) seen.owner = owner;
+  if (instance !== undefined) seen.instance = instance;
+  if (keep !== undefined) seen.keep = keep;
+  if (health !== undefined) seen.health = health;
+  if (appliedAt !== undefined) seen.appliedAt = appliedAt;
+  if (footprint) {
+    seen.footprint = footprint;
+    seen.imprint = imprintOf(object, footprint);
+  }
+  const by = newestManager(metadata.managedFields ?? []);
+  return { id: objectId(key.namespace, key.name), seen, object, ...(by !== undefined && { by }) };
+}
+
+/** Of the object as it is held for later. */
+export function withoutBookkeeping(object: KubeObject): KubeObject {
+  const { managedFields: _managedFields, ...metadata } = object.metadata;
+  const { status: _status, ...rest } = object;
+  return { ...rest, metadata } as KubeObject;
+}
+
+export function contentsOf(object: KubeObject): string {
+  const bare = withoutBookkeeping(object);
+  const { resourceVersion: _resourceVersion, generation: _generation, ...metadata } = bare.metadata;
+  return hash("sha256", canonicalJson({ ...bare, metadata }), "base64url");
+}
+
+function newestManager(entries: readonly ManagedFieldsEntry[]): string | undefined {
+  let newest: ManagedFieldsEntry | undefined;
+  for (const entry of entries) {
+    // Status is written all the time and says nothing about who changed what was asked for.
+    if (entry.subresource === "status") continue;
+    const time = entry.time ?? "";
+    const newestTime = newest?.time ?? "";
+    // Times have whole seconds; in a tie it was the other one who came last, or nobody would ask.
+    if (!newest || time > newestTime || (time === newestTime && newest.manager === FIELD_MANAGER)) newest = entry;
+  }
+  return newest?.manager;
+}

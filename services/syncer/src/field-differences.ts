@@ -1,0 +1,36 @@
+// Differences of fields as they are told to people (pure): JSON texts, cut, masked by packages/kube where secret.
+import type { FieldDifference } from "@driftless/contracts/pipeline/5-sync";
+import { ownersOfDifferences, type PathDifference } from "@driftless/kube/footprint";
+import { predict } from "@driftless/kube/predict";
+import type { KubeObject } from "@driftless/kube/resource";
+import { legacyOnlyFields } from "@driftless/kube/takeover";
+
+const TEXT_MAX = 200;
+const FIELDS_MAX = 50;
+
+export interface Differences {
+  fields: FieldDifference[];
+  /** Managers other than ours from whom a field is taken. */
+  managers: string[];
+}
+
+/** Between the live object and an apply's answer; undefined when applying changes nothing. */
+export function differences(live: KubeObject, answer: KubeObject): Differences | undefined {
+  const predicted = predict(live, answer, { pathsMax: FIELDS_MAX });
+  const removed = legacyOnlyFields(live, answer);
+  if (predicted.kind === "same" && removed.length === 0) return undefined;
+  const changed = predicted.kind === "same" ? [] : predicted.paths.map(fieldOf);
+  const known = new Set(changed.map(({ path }) => path));
+  // The answer still has them: they go only once they are ours.
+  const going = removed.filter((path) => !known.has(path)).map((path) => ({ path, live: "…" }));
+  return { fields: [...changed, ...going].slice(0, FIELDS_MAX), managers: ownersOfDifferences(live, answer) };
+}
+
+function fieldOf({ path, live, desired }: PathDifference): FieldDifference {
+  const difference: FieldDifference = { path };
+  if (desired !== undefined) difference.desired = cut(JSON.stringify(desired));
+  if (live !== undefined) difference.live = cut(JSON.stringify(live));
+  return difference;
+}
+
+const cut = (text: string): string => (text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text);

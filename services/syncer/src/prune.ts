@@ -1,0 +1,36 @@
+// Prune (pure): what may be deleted. Asked right before each delete, of the object as it is then.
+//
+// P1  Nothing that is desired.
+// P2  Nothing that this Application does not track now, by the object's own word.
+// P3  Nothing that says it is to be kept, and no CRD: its deletion would take every object of its kind along.
+// P4  Only the very object that was judged: another uid is another object.
+import type { PlannedObject } from "@driftless/contracts/pipeline/5-sync";
+import type { KubeObject } from "@driftless/kube/resource";
+import { keepReason } from "@driftless/manifests/keep";
+import { isTracked, ownerOf, TRACKING_LABEL, type TrackingMethod } from "@driftless/manifests/tracking";
+
+export interface PruneInput {
+  planned: PlannedObject;
+  live: KubeObject;
+  /** Whether the set that is being applied has this object. */
+  desired: boolean;
+  app: { name: string; trackingName: string };
+  trackingMethod: TrackingMethod;
+  purpose: "prune" | "delete";
+}
+
+export type PruneDecision = { kind: "prune" } | { kind: "skip"; reason: string };
+
+export function decidePrune({ planned, live, desired, app, trackingMethod, purpose }: PruneInput): PruneDecision {
+  const skip = (reason: string): PruneDecision => ({ kind: "skip", reason });
+  if (!planned.live) return skip("it was not known which object is meant");
+  if (planned.live.uid !== live.metadata.uid) return skip("it has been replaced by another object"); // P4
+  if (desired && purpose === "prune") return skip("it is desired"); // P1
+  if (!isTracked(planned)) return skip("custom resource definitions are never deleted"); // P3
+  const owner =
+    trackingMethod === "label" ? live.metadata.labels?.[TRACKING_LABEL] : ownerOf(live.metadata.annotations, planned);
+  const name = trackingMethod === "label" ? app.name : app.trackingName;
+  if (owner !== name) return skip(owner === undefined ? "it is not tracked" : `it is tracked by ${owner}`); // P2
+  const keep = keepReason(live.metadata, purpose);
+  return keep === undefined ? { kind: "prune" } : skip(`it ${keep}`); // P3
+}
