@@ -137,5 +137,5 @@ function kindLookup(
 }
 
 const kindText = (apiVersion: string, kind: string): string => `${apiVersion}/${kind}`;
-const nameOf = (manifest: Manifest): string => String(manifest.metadata["name"] ?? "");
+const nameOf = ({ metadata: { name } }: Manifest): string => (typeof name === "string" ? name : "");
 const place = (manifest: Manifest): string => `${manifest.file}:${manifest.line}`;

@@ -62,7 +62,9 @@ export function errorOfAnswer(status: number, body: string, kind: string | undef
   const answer = parseStatus(body);
   const text = typeof answer.message === "string" ? answer.message : body.slice(0, 500);
   const reason = typeof answer.reason === "string" ? answer.reason : "";
-  const code = codeOf(status, reason, text);
+  // Another object of the name by now: our uid is "immutable" there. A fence that held, not a wrong object.
+  const otherUid = status === 422 && causesOf(answer).some((cause) => cause.field === "metadata.uid");
+  const code = otherUid ? "CONFLICT" : codeOf(status, reason, text);
   const retryAfterMs = retryAfterOf(retryAfter, answer);
   // API server texts quote what they refuse (CVE-2025-23216), and so do admission webhooks.
   const secret = isSecretKind(kind) || isSecretKind(answer.details?.kind);
@@ -103,13 +105,16 @@ function isSecretKind(kind: unknown): boolean {
 }
 
 function secretMessage(status: number, reason: string, answer: Status): string {
-  const causes = Array.isArray(answer.details?.causes) ? answer.details.causes : [];
   // A path, or nothing: what else stands there could be a value.
-  const fields = causes
+  const fields = causesOf(answer)
     .map((cause) => cause.field)
     .filter((field) => typeof field === "string" && /^[\w.[\]/-]{1,200}$/.test(field));
   const where = fields.length > 0 ? ` at ${[...new Set(fields)].join(", ")}` : "";
   return `the API server refused a Secret: ${status}${reason ? ` ${reason}` : ""}${where}`;
+}
+
+function causesOf(answer: Status): { field?: unknown; message?: unknown }[] {
+  return Array.isArray(answer.details?.causes) ? answer.details.causes : [];
 }
 
 function parseStatus(body: string): Status {
