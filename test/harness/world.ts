@@ -10,6 +10,7 @@ import { startNats } from "@driftless/local/nats";
 import { createClient, type KubeClient } from "@driftless/kube/client";
 import { loadConfig } from "@driftless/kube/config";
 import { Applications } from "./applications.ts";
+import { systemClock, waitUntil } from "@driftless/process/clock";
 import { startServices, type Services, type ServicesOptions } from "./services.ts";
 
 export interface World extends AsyncDisposable {
@@ -29,6 +30,8 @@ export interface WorldOptions extends Omit<ServicesOptions, "natsUrl" | "kubecon
   /** State folder; a temporary one, deleted afterwards, when absent. */
   home?: string;
   onProgress?: LocalOptions["onProgress"];
+  /** Entries of ConfigMap argocd-cm. */
+  settings?: Record<string, string>;
 }
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
@@ -37,7 +40,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const { natsUrl, kubeconfigPath, git } = local;
   if (!natsUrl || !kubeconfigPath || !git) throw new Error("startLocal left out a part that nobody asked it to");
   const client = await kubeClient(kubeconfigPath);
+  await createControlPlaneNamespace(client, options.settings ?? {});
   const services = await startServices({ ...options, home, natsUrl, kubeconfigPath });
+  await createDefaultProject(client);
   const applications = new Applications(client);
   return {
     home,
@@ -69,4 +74,41 @@ export async function kubeClient(kubeconfigPath: string): Promise<KubeClient> {
   const config = await loadConfig({ kind: "kubeconfig", path: kubeconfigPath });
   if (config.kind === "error") throw new Error(`kubeconfig ${kubeconfigPath}: ${config.error.message}`);
   return createClient(config.config);
+}
+
+async function create(client: KubeClient, path: string, object: Record<string, unknown>): Promise<boolean> {
+  const outcome = await client.request({ method: "POST", path, body: JSON.stringify(object) });
+  if (outcome.kind === "ok" || outcome.error.code === "ALREADY_EXISTS") return true;
+  if (outcome.error.code === "NOT_FOUND") return false;
+  throw new Error(`POST ${path}: ${outcome.error.message}`);
+}
+
+async function createControlPlaneNamespace(client: KubeClient, settings: Record<string, string>): Promise<void> {
+  await create(client, "/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: "argocd" } });
+  await create(client, "/api/v1/namespaces/argocd/configmaps", {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "argocd-cm", labels: { "app.kubernetes.io/part-of": "argocd" } },
+    data: settings,
+  });
+}
+
+/** Once the services have installed the CRDs. */
+async function createDefaultProject(client: KubeClient): Promise<void> {
+  const project = {
+    apiVersion: "argoproj.io/v1alpha1",
+    kind: "AppProject",
+    metadata: { name: "default" },
+    spec: {
+      sourceRepos: ["*"],
+      destinations: [{ namespace: "*", server: "*" }],
+      clusterResourceWhitelist: [{ group: "*", kind: "*" }],
+    },
+  };
+  await waitUntil(
+    systemClock,
+    "the AppProject CRD is served",
+    () => create(client, "/apis/argoproj.io/v1alpha1/namespaces/argocd/appprojects", project),
+    { deadlineMs: 30_000 },
+  );
 }

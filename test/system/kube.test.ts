@@ -13,7 +13,7 @@ import { createDiscovery, type Discovery } from "@driftless/kube/discovery";
 import { differingPaths, footprintOf, imprintOf, ownersOfDifferences } from "@driftless/kube/footprint";
 import type { KubeOutcome } from "@driftless/kube/outcome";
 import { predict } from "@driftless/kube/predict";
-import type { ApiResource, KubeObject } from "@driftless/kube/resource";
+import { pathOf, type ApiResource, type KubeObject } from "@driftless/kube/resource";
 import { legacyOnlyFields, migrateManagers } from "@driftless/kube/takeover";
 import { watchResource } from "@driftless/kube/watch";
 import { prepare, type PreparedManifest } from "@driftless/manifests/manifest";
@@ -298,23 +298,29 @@ describe("fences", () => {
 });
 
 describe("errors", () => {
-  test("duplicate items of a keyed list and misspelt fields are terminal schema errors", async () => {
+  test("a variable given twice is folded to the last one; sent as it is, the schema refuses it for good", async () => {
     const twice = deployment("twice");
-    const containers = [
-      {
-        name: "web",
-        image: "a",
-        env: [
-          { name: "A", value: "1" },
-          { name: "A", value: "2" },
-        ],
-      },
+    const env = [
+      { name: "A", value: "1" },
+      { name: "A", value: "2" },
     ];
-    (twice["spec"] as any).template.spec.containers = containers;
-    const refused = await apply(twice);
-    expect(refused).toMatchObject({ kind: "error", error: { code: "APPLY_SCHEMA", retryable: false } });
+    const pod = { metadata: { labels: { app: "twice" } }, spec: { containers: [{ name: "web", image: "a", env }] } };
+    (twice["spec"] as Record<string, unknown>)["template"] = pod;
+    const applied = ok(await apply(twice));
+    expect(JSON.stringify(applied["spec"])).toContain('"env":[{"name":"A","value":"2"}]');
+
+    const made = await prepared(twice);
+    const raw = made.text.replace('"env":[', '"env":[{"name":"A","value":"1"},');
+    expect(await serverSideApply({ client, ...made, text: raw })).toMatchObject({
+      kind: "error",
+      error: { code: "APPLY_SCHEMA", retryable: false },
+    });
+  });
+
+  test("a misspelt field and a wrong value are terminal", async () => {
     expect(codeOf(await apply(deployment("misspelt", { replicaz: 1 })))).toBe("APPLY_SCHEMA");
-    expect(codeOf(await apply(deployment("refused", { replicas: -1 })))).toBe("INVALID");
+    const refused = await apply(deployment("refused", { replicas: -1 }));
+    expect(refused).toMatchObject({ kind: "error", error: { code: "INVALID", retryable: false } });
   });
 
   test("a refused Secret is told by its path and never by its value", async () => {
@@ -447,6 +453,15 @@ describe("watch", () => {
     await reaches("w3", undefined);
     expect(known.size).toBe(5);
     expect(seenFailing).toContain("UNREACHABLE");
+
+    // What the history no longer has is told as 410, as the answer or as the first event.
+    const { resource } = await prepared(source("w0", "0"));
+    const old = await client.request<{ type: string; object: { code: number } }>({
+      method: "GET",
+      path: pathOf(resource),
+      query: { watch: true, resourceVersion: 1, timeoutSeconds: 1 },
+    });
+    expect(old.kind === "ok" ? old.object.object.code : old.error.status).toBe(410);
     watch.stop();
     await waitUntil(systemClock, "the watch has stopped", () => watch.status().kind === "stopped", {
       deadlineMs: 5_000,

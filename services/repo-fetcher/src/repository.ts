@@ -47,14 +47,20 @@ export type RepositoryOptions = {
 type Observation = { refs: Refs; number: number };
 type Look = { outcome: Promise<Outcome<Observation>>; begun: boolean; cause: Cause };
 /** The sources of one targetRevision, and the commit they were last compared at. */
-type Followers = { index: InputIndex; anyMove: Set<string>; commit: string | undefined; seen: boolean };
+type Followers = {
+  index: InputIndex;
+  /** By id, the commit that a source without known inputs has been given, if any. */
+  anyMove: Map<string, string | undefined>;
+  commit: string | undefined;
+  seen: boolean;
+};
 
 export class Repository {
   readonly #clock: Clock;
   readonly #events: RepositoryEvents;
   readonly #matchConstraint: MatchConstraint;
-  readonly #pollMs: number;
-  readonly #pollJitterMs: number;
+  #pollMs: number;
+  #pollJitterMs: number;
   #remote: RemoteObjects;
   #observed: Observation | undefined;
   #lastNumber = 0;
@@ -141,13 +147,13 @@ export class Repository {
     this.forget(source.id);
     let followers = this.#followers.get(source.targetRevision);
     if (!followers) {
-      followers = { index: new InputIndex(), anyMove: new Set(), commit: undefined, seen: false };
+      followers = { index: new InputIndex(), anyMove: new Map(), commit: undefined, seen: false };
       this.#followers.set(source.targetRevision, followers);
       for (const prefix of refPrefixes(source.targetRevision)) this.#prefixes.add(prefix);
     }
     this.#revisionOf.set(source.id, source.targetRevision);
     if (source.inputs) followers.index.set(source.id, source.inputs);
-    else followers.anyMove.add(source.id);
+    else followers.anyMove.set(source.id, source.revision);
 
     if (!followers.seen) {
       // Its first look compares it; a promise nobody waits for, whose failure is told by onFailed.
@@ -163,6 +169,30 @@ export class Repository {
       revision: followers.commit,
       cause,
     });
+  }
+
+  /**
+   * A source has been given `commit` (or nothing, when that failed) and what it reads is not known yet: until `watch`
+   * says so, any other commit counts as a change. Asking again after a failure changes nothing, or it would never end.
+   */
+  expect(id: string, targetRevision: string, commit: string | undefined, cause: Cause): void {
+    const known = this.#revisionOf.get(id) === targetRevision && this.#followers.get(targetRevision)?.anyMove.has(id);
+    if (!known || commit !== undefined) this.watch({ id, targetRevision, revision: commit }, cause);
+  }
+
+  /** Sources that are registered. */
+  watched(): string[] {
+    return [...this.#revisionOf.keys()];
+  }
+
+  /** 0 = never by itself. */
+  pollEvery(pollMs: number, pollJitterMs: number): void {
+    if (pollMs === this.#pollMs && pollJitterMs === this.#pollJitterMs) return;
+    this.#pollMs = pollMs;
+    this.#pollJitterMs = pollJitterMs;
+    if (this.#running || this.#closed) return;
+    this.#stopPoll();
+    this.#schedulePoll();
   }
 
   forget(id: string): void {
@@ -289,7 +319,9 @@ export class Repository {
 
   /** Answers how many were told. */
   #tell(followers: Followers, commit: string | undefined, observed: Observation, cause: Cause): number {
-    const ids = new Set(followers.anyMove);
+    const ids = new Set(
+      [...followers.anyMove].filter(([, given]) => commit === undefined || given !== commit).map(([id]) => id),
+    );
     for (const id of this.#touched(followers, commit)) ids.add(id);
     if (ids.size > 0)
       this.#events.onSourcesChanged({ ids: [...ids], observation: observed.number, revision: commit, cause });

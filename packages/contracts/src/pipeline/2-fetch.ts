@@ -70,6 +70,8 @@ export const WatchSource = defineMessage({
     revision: z.string().optional(),
     /** `timeout.reconciliation` of argocd-cm, which the controller reads; 0 = no polling; absent = 120 s. */
     pollIntervalMs: z.number().optional(),
+    /** `timeout.reconciliation.jitter`; absent = half the interval, at most 60 s. */
+    pollJitterMs: z.number().optional(),
   }),
   subject: (m) => subject("cmd", "fetch", fetchPartitionOf(m.source.repository), m.source.repository),
   messageId: (m) => m.requestId,

@@ -1,0 +1,268 @@
+// Hop 2, repo-fetcher: which commit a source means, its files there, and whose inputs a push changed.
+//
+// F1  One owner per repository (owners.ts, repository.ts): one poll and one question, whoever asks.
+// F2  What is answered is at least as new as the question (`latest`), or the newest observation (`observed`).
+// F3  A source that has been given a commit is told when another one comes, until what it reads is known; from then
+//     on only when that changes. A failed source is told when its revision moves.
+import type { Bus } from "@driftless/bus/connect";
+import { consumeWork, type Consumption, follow, on } from "@driftless/bus/consume";
+import { joinReplicas } from "@driftless/bus/replicas";
+import { type Failure, failure, failureText } from "@driftless/contracts/failure";
+import type { Cause, Request } from "@driftless/contracts/identity";
+import type { MessageOf } from "@driftless/contracts/message";
+import {
+  FetcherStarted,
+  PushReceived,
+  RevisionObserved,
+  SourceChanged,
+  SourceUnchanged,
+} from "@driftless/contracts/pipeline/1-refresh";
+import {
+  FetchSource,
+  ForgetSource,
+  SourceFetched,
+  SourceFetchFailed,
+  WatchSource,
+} from "@driftless/contracts/pipeline/2-fetch";
+import { repositoryHash } from "@driftless/contracts/repository";
+import { fetchDurable, STREAMS } from "@driftless/contracts/streams";
+import { FETCH_PARTITION_COUNT, fetchPartitionOf } from "@driftless/contracts/subject";
+import type { Clusters } from "@driftless/kube/clusters";
+import { encodeBundle } from "@driftless/manifests/bundle";
+import { decodeInputs, type Inputs } from "@driftless/manifests/inputs";
+import type { Clock } from "@driftless/process/clock";
+import type { Config } from "@driftless/process/config";
+import type { Service } from "@driftless/process/start";
+import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
+import type { Engine } from "@driftless/render-engine/engine";
+import { Owners } from "./owners.ts";
+import type { Repository, RepositoryEvents } from "./repository.ts";
+import { watchRepositorySecrets } from "./secrets.ts";
+
+/** Bundles wait for one shared request to the Git server, so many may wait at a time. */
+const CONCURRENCY = 256;
+const APPS_PER_FACT = 200;
+const POLL_MS = 120_000;
+const POLL_JITTER_MAX_MS = 60_000;
+
+export interface RepoFetcherContext {
+  bus: Bus;
+  engine: Engine;
+  clusters: Clusters;
+  clock: Clock;
+  logger: Logger;
+  metrics: Registry;
+  config: Config;
+}
+
+export async function startRepoFetcher(context: RepoFetcherContext): Promise<Service> {
+  const { bus, engine, clusters, clock, logger, config } = context;
+  const meters = metersOf(context.metrics);
+  const secrets = watchRepositorySecrets({
+    clusters,
+    namespace: config.namespace,
+    onChange: () => owners.credentialsChanged(),
+  });
+  const owners: Owners = new Owners({ clock, secrets, matchConstraint, events: eventsOf });
+  const now = (): string => new Date(clock.now()).toISOString();
+
+  async function matchConstraint(constraint: string, versions: readonly string[]): Promise<string | undefined> {
+    const outcome = await engine.constraint({ constraint, versions });
+    return outcome.kind === "match" || outcome.kind === "exact" ? outcome.version : undefined;
+  }
+
+  /** What a repository observes becomes facts; who publishes them late or not at all costs a poll interval. */
+  function eventsOf(repository: string): RepositoryEvents {
+    const tell = (telling: Promise<void>) =>
+      void telling.catch((error: unknown) => logger.warn({ err: error, repository }, "a fact was not published"));
+    return {
+      onPolled: ({ observation, moved, cause }) =>
+        tell(bus.publish(RevisionObserved, { repository, observation, moved, cause })),
+      onSourcesChanged({ ids, observation, revision, cause }) {
+        for (let n = 0; n < ids.length; n += APPS_PER_FACT) {
+          const apps = ids.slice(n, n + APPS_PER_FACT);
+          tell(bus.publish(SourceChanged, { repository, observation, revision, apps, cause }));
+        }
+      },
+      onSourcesUnchanged: (rest) => tell(bus.publish(SourceUnchanged, { repository, ...rest })),
+      onFailed(failed) {
+        meters.failures.inc({ code: failed.code });
+        logger.warn({ repository, failure: failureText(failed) }, "a look at a repository failed");
+      },
+    };
+  }
+
+  async function fetch(command: MessageOf<typeof FetchSource>): Promise<void> {
+    const started = clock.monotonic();
+    if (command.deadlineAt < clock.now()) return; // Nobody waits for it any more; it will be asked again.
+    const { app, requestId, shard, source } = command;
+    const reply = () => ({ app, requestId, shard, tookMs: clock.monotonic() - started });
+    const fetched = await fetchNow(command);
+    meters.seconds.observe((clock.monotonic() - started) / 1000);
+    if (fetched.kind === "fetched") {
+      const { commit, observation, bundle, info } = fetched;
+      await bus.publish(SourceFetched, {
+        ...reply(),
+        revision: commit,
+        observation,
+        inputs: bundle === undefined ? "same" : "unknown",
+        bundleDigest: bundle,
+        author: info?.author,
+        commitMessage: info?.message.slice(0, 512),
+      });
+    } else {
+      meters.failures.inc({ code: fetched.failure.code });
+      logger.debug({ repository: source.repository, app: app.uid, failure: fetched.failure.code }, "a fetch failed");
+      await bus.publish(SourceFetchFailed, { ...reply(), failure: fetched.failure });
+    }
+  }
+
+  async function fetchNow({ app, source, freshness, inputsDigest, extraPaths }: MessageOf<typeof FetchSource>) {
+    const failed = (cause: Failure) => ({ kind: "failed" as const, failure: cause });
+    const opened = await owners.of(source.repoURL, app.project);
+    if (opened.kind === "failed") return failed(opened.failure);
+    const repository = opened.value;
+    const cause: Cause = { kind: "refresh", at: now() };
+    const expect = (commit: string | undefined) => {
+      owners.forgetElsewhere(app.uid, repository);
+      repository.expect(app.uid, source.targetRevision, commit, cause);
+    };
+
+    const resolved = await repository.resolve(source.targetRevision, freshness, cause);
+    if (resolved.kind === "failed") {
+      expect(undefined);
+      return failed(resolved.failure);
+    }
+    const { commit, observation } = resolved.value;
+    const inputs = await inputsOf(inputsDigest);
+    if (inputs) {
+      const same = await repository.sameInputs(inputs, commit);
+      if (same.kind === "ok" && same.value) {
+        return {
+          kind: "fetched" as const,
+          commit,
+          observation,
+          bundle: undefined,
+          info: repository.commitInfo(commit),
+        };
+      }
+    }
+    const made = await repository.bundle(commit, source.path, extraPaths);
+    if (made.kind === "failed") {
+      expect(undefined);
+      return failed(made.failure);
+    }
+    expect(made.value.commit);
+    const bundle = await bus.blobs.put(encodeBundle(made.value.bundle));
+    const info = repository.commitInfo(made.value.commit);
+    return { kind: "fetched" as const, commit: made.value.commit, observation, bundle, info };
+  }
+
+  async function inputsOf(digest: string | undefined): Promise<Inputs | undefined> {
+    const bytes = digest === undefined ? undefined : await bus.blobs.get(digest);
+    try {
+      return bytes && decodeInputs(bytes);
+    } catch {
+      return undefined; // Written by another version: as good as not there.
+    }
+  }
+
+  async function watch(command: MessageOf<typeof WatchSource>): Promise<void> {
+    const { app, source, inputsDigest, revision, pollIntervalMs = POLL_MS } = command;
+    const opened = await owners.of(source.repoURL, app.project);
+    // What is wrong with it, the Application is told when it fetches.
+    if (opened.kind === "failed") return;
+    const repository: Repository = opened.value;
+    const inputs = await inputsOf(inputsDigest);
+    owners.forgetElsewhere(app.uid, repository);
+    repository.pollEvery(pollIntervalMs, command.pollJitterMs ?? Math.min(pollIntervalMs / 2, POLL_JITTER_MAX_MS));
+    const cause: Cause = { kind: "start", at: now() };
+    repository.watch({ id: app.uid, targetRevision: source.targetRevision, inputs, revision }, cause);
+  }
+
+  async function push({ repoURL, ref, after, by }: MessageOf<typeof PushReceived>): Promise<void> {
+    const detail = ref === undefined ? "push" : `push to ${ref.replace(/^refs\/(heads|tags)\//, "")}`;
+    const cause: Cause = { kind: "webhook", at: now(), by, detail, revision: after };
+    const owned = owners.nudge(repositoryHash(repoURL), cause);
+    logger.info(
+      { repository: repositoryHash(repoURL), by, owned },
+      owned > 0 ? "push" : "push to a repository nobody uses here",
+    );
+  }
+
+  const replicas = await joinReplicas(bus, { role: "repo-fetcher", id: config.replica, clock, logger });
+  const handlers = [
+    on(FetchSource, fetch),
+    on(WatchSource, watch),
+    on(ForgetSource, async ({ app }) => owners.forgetElsewhere(app.uid, undefined)),
+  ];
+  let work: Consumption | undefined;
+  let owned = "";
+  let changing = Promise.resolve();
+
+  /** Pulls the partitions that are ours now, and asks the controllers to say what they watch there. */
+  async function takePartitions(): Promise<void> {
+    const partitions = Array.from({ length: FETCH_PARTITION_COUNT }, (_, n) => n).filter((n) => replicas.owns(n));
+    if (partitions.join() === owned) return;
+    owned = partitions.join();
+    owners.keepOnly((hash) => partitions.includes(fetchPartitionOf(hash)));
+    await work?.stop();
+    work = await consumeWork(bus, {
+      durables: partitions.map(fetchDurable),
+      handlers,
+      concurrency: CONCURRENCY,
+      onPoison,
+    });
+    await bus.publish(FetcherStarted, { replica: replicas.id, partitions });
+  }
+
+  async function onPoison(name: string, message: unknown): Promise<void> {
+    if (name !== FetchSource.name) return;
+    const { app, requestId, shard } = message as Request;
+    const poison = failure("POISON_MESSAGE", "Fetching this app's source failed five times without an answer.");
+    await bus.publish(SourceFetchFailed, { app, requestId, shard, tookMs: 0, failure: poison });
+  }
+
+  const change = (): Promise<void> =>
+    (changing = changing
+      .then(takePartitions)
+      .catch((error: unknown) => logger.error({ err: error }, "partitions not taken")));
+  await secrets.synced;
+  const pushes = await follow(bus, {
+    stream: STREAMS.pushes,
+    filters: STREAMS.pushes.subjects,
+    handlers: [on(PushReceived, push)],
+    from: "new",
+  });
+  const stopChanges = replicas.onChange(() => void change());
+  await change();
+
+  return {
+    notReady: () => (bus.connected ? undefined : "NATS is away"),
+    async stop() {
+      stopChanges();
+      await replicas.leave();
+      await changing;
+      await Promise.all([work?.stop(), pushes.stop()]);
+      owners.close();
+      secrets.stop();
+    },
+  };
+}
+
+function metersOf(metrics: Registry) {
+  return {
+    seconds: new Histogram({
+      name: "driftless_fetch_seconds",
+      help: "Time from a fetch command to its answer",
+      buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60],
+      registers: [metrics],
+    }),
+    failures: new Counter({
+      name: "driftless_fetch_failures_total",
+      help: "Fetches and looks at repositories that failed, by code",
+      labelNames: ["code"],
+      registers: [metrics],
+    }),
+  };
+}

@@ -1,0 +1,358 @@
+// Drives hops 4 and 5 as the controller does, by their messages alone: the differ and the syncer run in this process
+// over a real nats-server against a real API server, so that what they send there can be counted.
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { connectBus, type Bus } from "@driftless/bus/connect";
+import { follow, on, type Consumption } from "@driftless/bus/consume";
+import { crdText, applicationCrd } from "@driftless/contracts/crd";
+import type { AppRef, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
+import type { MessageDefinition, MessageOf } from "@driftless/contracts/message";
+import {
+  ComputeDiff,
+  DiffComputed,
+  DiffFailed,
+  LiveChanged,
+  LiveStateReset,
+  type ComparedObject,
+  type Target,
+} from "@driftless/contracts/pipeline/4-diff";
+import {
+  ApplyStep,
+  OPERATION_INFO,
+  PredictStep,
+  StepApplied,
+  StepFailed,
+  StepPredicted,
+  type PlannedObject,
+} from "@driftless/contracts/pipeline/5-sync";
+import { STREAMS } from "@driftless/contracts/streams";
+import { shardOf, subject } from "@driftless/contracts/subject";
+import { mergePatch } from "@driftless/kube/apply";
+import type { KubeClient, KubeRequest } from "@driftless/kube/client";
+import { openControlPlane, type Clusters } from "@driftless/kube/clusters";
+import type { ApiResource } from "@driftless/kube/resource";
+import { startLocal, type Local } from "@driftless/local/local";
+import { encodeManifests } from "@driftless/manifests/manifests-blob";
+import type { Manifest } from "@driftless/manifests/manifest";
+import { readConfig } from "@driftless/process/config";
+import { systemClock as clock, waitUntil } from "@driftless/process/clock";
+import type { Service } from "@driftless/process/start";
+import { createLogger, Registry } from "@driftless/process/telemetry";
+import { startDiffer } from "../../services/differ/src/differ.ts";
+import { startSyncer } from "../../services/syncer/src/syncer.ts";
+import { kubeClient } from "./world.ts";
+
+export type Source = { apiVersion: string; kind: string; metadata: Record<string, unknown>; [member: string]: unknown };
+type Diff = MessageOf<typeof DiffComputed>;
+type Applied = MessageOf<typeof StepApplied>;
+type Change = MessageOf<typeof LiveChanged>;
+
+export const DEADLINE_MS = 20_000;
+const APPLICATIONS: ApiResource = {
+  group: "argoproj.io",
+  version: "v1alpha1",
+  kind: "Application",
+  plural: "applications",
+  namespaced: true,
+  verbs: [],
+  versions: ["v1alpha1"],
+};
+
+export interface Hops extends AsyncDisposable {
+  local: Local;
+  /** The tests' own. */
+  client: KubeClient;
+  /** What the syncer sends. */
+  syncerRequests: KubeRequest[];
+  differRequests: KubeRequest[];
+  changes: Change[];
+  resets: MessageOf<typeof LiveStateReset>[];
+  /** Everything that went over NATS to or from the two, as text. */
+  said: string[];
+  app(name: string, options?: { namespace?: string; destinationNamespace?: string }): Promise<App>;
+  kubectl(args: string[], stdin?: string): Promise<string>;
+  restartDiffer(): Promise<void>;
+}
+
+export async function startHops(): Promise<Hops> {
+  const home = await mkdtemp(join(tmpdir(), "driftless-hops-"));
+  const local = await startLocal({ home, fresh: true, git: false, unsafeNoFsync: true });
+  const config = readConfig({ DRIFTLESS_NATS_URL: local.natsUrl, DRIFTLESS_KUBECONFIG: local.kubeconfigPath });
+  const logger = createLogger({ service: "hops", level: process.env["HOPS_LOG_LEVEL"] ?? "warn" });
+  const client = await kubeClient(local.kubeconfigPath!);
+  const kubectl = async (args: string[], stdin?: string): Promise<string> => {
+    const child = promisify(execFile)(local.programs.kubectl, [`--kubeconfig=${local.kubeconfigPath}`, ...args]);
+    if (stdin !== undefined) child.child.stdin!.end(stdin);
+    return (await child).stdout.trim();
+  };
+  await kubectl(["create", "namespace", "argocd"]);
+  await kubectl(["create", "-f", "-"], crdText(applicationCrd()));
+  await kubectl(["wait", "--for=condition=Established", "crd/applications.argoproj.io"]);
+
+  const connect = (name: string): Promise<Bus> =>
+    connectBus({ servers: local.natsUrl!, name, clock, logger: logger.child({ name }) });
+  const bus = await connect("test");
+  const heard: { definition: MessageDefinition; message: { requestId?: string } }[] = [];
+  const changes: Change[] = [];
+  const resets: MessageOf<typeof LiveStateReset>[] = [];
+  const said: string[] = [];
+  const hear = (definition: MessageDefinition) =>
+    on(definition, async (message) => {
+      heard.push({ definition, message: message as { requestId?: string } });
+      said.push(JSON.stringify(message));
+    });
+  const followed: Consumption[] = [
+    await follow(bus, {
+      stream: STREAMS.results,
+      filters: [subject("res", ">")],
+      from: "all",
+      handlers: [DiffComputed, DiffFailed, StepApplied, StepFailed, StepPredicted].map(hear),
+    }),
+    await follow(bus, {
+      stream: STREAMS.facts,
+      filters: [subject("fact", ">")],
+      from: "all",
+      handlers: [
+        on(LiveChanged, async (change) => {
+          changes.push(change);
+          said.push(JSON.stringify(change));
+        }),
+        on(LiveStateReset, async (reset) => {
+          resets.push(reset);
+        }),
+      ],
+    }),
+  ];
+
+  const counted = async (requests: KubeRequest[], name: string): Promise<Clusters> => {
+    const clusters = await openControlPlane({ config, clock, userAgent: name });
+    const kube = clusters.controlPlane.client;
+    const request = kube.request.bind(kube);
+    kube.request = (asked) => {
+      requests.push(asked);
+      return request(asked);
+    };
+    return clusters;
+  };
+  const syncerRequests: KubeRequest[] = [];
+  const differRequests: KubeRequest[] = [];
+  const differClusters = await counted(differRequests, "differ");
+  const syncerClusters = await counted(syncerRequests, "syncer");
+  const [differBus, syncerBus] = await Promise.all(["differ", "syncer"].map(connect));
+  const context = (name: string) => ({ clock, logger: logger.child({ name }), metrics: new Registry(), config });
+  let differ: Service = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
+  const syncer = await startSyncer({ ...context("syncer"), bus: syncerBus!, clusters: syncerClusters });
+
+  return {
+    local,
+    client,
+    syncerRequests,
+    differRequests,
+    changes,
+    resets,
+    said,
+    kubectl,
+    async app(name, options = {}) {
+      const app = new App(bus, client, heard, name, options);
+      await app.create();
+      return app;
+    },
+    async restartDiffer() {
+      await differ.stop();
+      differ = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([differ.stop(), syncer.stop(), ...followed.map((f) => f.stop())]);
+      await Promise.all([bus, differBus!, syncerBus!].map((b) => b.close()));
+      await Promise.all([client.close(), differClusters.close(), syncerClusters.close()]);
+      await local.stop();
+      await rm(home, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** One Application, commanded as its actor would. */
+export class App {
+  readonly #bus: Bus;
+  readonly #client: KubeClient;
+  readonly #heard: { definition: MessageDefinition; message: { requestId?: string } }[];
+  readonly #namespace: string;
+  readonly destinationNamespace: string;
+  readonly name: string;
+  ref!: AppRef;
+  inventory: ObjectKey[] = [];
+  manifestsDigest = "";
+  #requests = 0;
+  #operations = 0;
+
+  constructor(
+    bus: Bus,
+    client: KubeClient,
+    heard: { definition: MessageDefinition; message: { requestId?: string } }[],
+    name: string,
+    options: { namespace?: string; destinationNamespace?: string },
+  ) {
+    this.#bus = bus;
+    this.#client = client;
+    this.#heard = heard;
+    this.name = name;
+    this.#namespace = options.namespace ?? "argocd";
+    this.destinationNamespace = options.destinationNamespace ?? name;
+  }
+
+  async create(): Promise<void> {
+    const outcome = await this.#client.create(
+      APPLICATIONS,
+      this.#namespace,
+      JSON.stringify({
+        apiVersion: "argoproj.io/v1alpha1",
+        kind: "Application",
+        metadata: { name: this.name },
+        spec: {
+          project: "default",
+          source: { repoURL: "https://example.org/x.git", path: "." },
+          destination: { server: "https://kubernetes.default.svc", namespace: this.destinationNamespace },
+        },
+      }),
+    );
+    if (outcome.kind === "error") throw new Error(outcome.error.message);
+    const { uid } = outcome.object.metadata;
+    this.ref = { uid, namespace: this.#namespace, name: this.name, project: "default" };
+  }
+
+  get target(): Target {
+    return {
+      destination: { server: "https://kubernetes.default.svc", namespace: this.destinationNamespace },
+      manifestsDigest: this.manifestsDigest,
+      trackingMethod: "annotation",
+      controlPlaneNamespace: "argocd",
+    };
+  }
+
+  async render(sources: readonly Source[]): Promise<void> {
+    const manifests = sources.map(({ apiVersion, kind, metadata, ...rest }, index): Manifest => {
+      const body = JSON.stringify(rest).slice(1, -1);
+      return { apiVersion, kind, metadata, body, images: [], file: "all.yaml", line: index + 1, warnings: [] };
+    });
+    this.manifestsDigest = await this.#bus.blobs.put(encodeManifests(manifests));
+  }
+
+  request() {
+    const requestId = `${this.ref.uid}-${++this.#requests}`;
+    const shard = shardOf(this.#namespace, this.name);
+    return { app: this.ref, requestId, shard, lane: "now" as const, deadlineAt: clock.now() + DEADLINE_MS };
+  }
+
+  async answer(requestId: string): Promise<{ name: string; message: never }> {
+    const found = await waitUntil(
+      clock,
+      `an answer to ${requestId}`,
+      () => this.#heard.find(({ message }) => message.requestId === requestId),
+      { deadlineMs: DEADLINE_MS, intervalMs: 5 },
+    );
+    return { name: found.definition.name, message: found.message as never };
+  }
+
+  async ask<D extends MessageDefinition>(command: D, message: MessageOf<D>): Promise<{ name: string; message: never }> {
+    await this.#bus.publish(command, message);
+    return this.answer((message as { requestId: string }).requestId);
+  }
+
+  async tryDiff() {
+    return this.ask(ComputeDiff, { ...this.request(), target: this.target, inventory: this.inventory });
+  }
+
+  async diff(): Promise<Diff> {
+    const { name, message } = await this.tryDiff();
+    if (name !== DiffComputed.name) throw new Error(`${name}: ${JSON.stringify(message)}`);
+    return message;
+  }
+
+  async predict(objects: PlannedObject[], createsNamespace = false) {
+    const { name, message } = await this.ask(PredictStep, {
+      ...this.request(),
+      target: this.target,
+      objects,
+      createsNamespace,
+    });
+    if (name !== StepPredicted.name) throw new Error(`${name}: ${JSON.stringify(message)}`);
+    return message as MessageOf<typeof StepPredicted>;
+  }
+
+  /** Writes the operation record, as the controller does before a step. */
+  async begin(): Promise<{ operationId: string; epoch: number }> {
+    const operationId = `${this.name}-op-${++this.#operations}`;
+    await this.record(operationId, 7, "Running");
+    return { operationId, epoch: 7 };
+  }
+
+  async record(operationId: string, epoch: number, phase: string): Promise<void> {
+    const info = [
+      { name: OPERATION_INFO.operationId, value: operationId },
+      { name: OPERATION_INFO.epoch, value: String(epoch) },
+    ];
+    const startedAt = new Date(clock.now()).toISOString();
+    const operationState = { phase, startedAt, operation: { info, sync: {} } };
+    const patch = { status: { operationState } };
+    const key = { namespace: this.#namespace, name: this.name };
+    const outcome = await mergePatch({ client: this.#client, resource: APPLICATIONS, key, patch });
+    if (outcome.kind === "error") throw new Error(outcome.error.message);
+  }
+
+  async tryApply(step: Partial<MessageOf<typeof ApplyStep>>) {
+    return this.ask(ApplyStep, {
+      ...this.request(),
+      operationId: "none",
+      epoch: 7,
+      phase: "Sync",
+      wave: 0,
+      target: this.target,
+      purpose: "sync",
+      apply: [],
+      prune: [],
+      createNamespace: false,
+      propagation: "Background",
+      ...step,
+    });
+  }
+
+  async apply(step: Partial<MessageOf<typeof ApplyStep>>): Promise<Applied> {
+    const { name, message } = await this.tryApply(step);
+    if (name !== StepApplied.name) throw new Error(`${name}: ${JSON.stringify(message)}`);
+    return message;
+  }
+
+  /** A whole pass: diff, predict what is Suspect or Missing, apply what differs, prune what is extra. */
+  async sync(options: { prune?: boolean } = {}): Promise<{ diff: Diff; applied?: Applied; predicted: number }> {
+    const diff = await this.diff();
+    const open = diff.objects.filter(({ verdict }) => verdict === "Missing" || verdict === "Suspect").map(planned);
+    const predictions = open.length > 0 ? (await this.predict(open, true)).objects : [];
+    const apply = predictions.filter(({ outcome }) => outcome !== "same").map(planned);
+    const prune = options.prune ? diff.objects.filter(({ verdict }) => verdict === "Extra").map(planned) : [];
+    if (apply.length + prune.length === 0) return { diff, predicted: predictions.length };
+    const operation = await this.begin();
+    const applied = await this.apply({ ...operation, apply, prune, createNamespace: diff.namespaceMissing });
+    this.inventory = diff.objects.filter(({ verdict }) => verdict !== "Extra" || !options.prune).map(keyOf);
+    return { diff, applied, predicted: predictions.length };
+  }
+}
+
+export const keyOf = ({ group, version, kind, namespace, name }: ObjectKey): ObjectKey => ({
+  group,
+  version,
+  kind,
+  namespace,
+  name,
+});
+export const planned = (object: ObjectKey & { live?: LiveIdentity }): PlannedObject => ({
+  ...keyOf(object),
+  ...(object.live && { live: object.live }),
+});
+/** `Deployment/web: Synced`, sorted. */
+export const verdicts = (objects: readonly ComparedObject[]): string[] =>
+  objects.map(({ kind, name, verdict }) => `${kind}/${name}: ${verdict}`).toSorted();
+export const outcomes = (objects: readonly { kind: string; name: string; outcome: string }[]): string[] =>
+  objects.map(({ kind, name, outcome }) => `${kind}/${name}: ${outcome}`).toSorted();

@@ -1,0 +1,582 @@
+// Hops 4 and 5 on a real API server and a real nats-server: what is compared, asked, written, noticed and refused.
+import { systemClock as clock, waitUntil } from "@driftless/process/clock";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  App,
+  DEADLINE_MS,
+  keyOf,
+  outcomes,
+  planned,
+  startHops,
+  verdicts,
+  type Hops,
+  type Source,
+} from "../harness/hops.ts";
+
+let hops: Hops;
+beforeAll(async () => {
+  hops = await startHops();
+});
+afterAll(async () => {
+  await hops?.[Symbol.asyncDispose]();
+});
+
+const configMap = (name: string, data: Record<string, string> = { a: "1" }, metadata = {}): Source => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name, ...metadata },
+  data,
+});
+const deployment = (name: string, replicas: number, image = "nginx:1"): Source => ({
+  apiVersion: "apps/v1",
+  kind: "Deployment",
+  metadata: { name },
+  spec: {
+    replicas,
+    selector: { matchLabels: { app: name } },
+    template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: "web", image }] } },
+  },
+});
+const service = (name: string): Source => ({
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name },
+  spec: { selector: { app: name }, ports: [{ port: 80 }] },
+});
+
+async function deployed(name: string, sources: Source[]): Promise<App> {
+  const app = await hops.app(name);
+  await app.render(sources);
+  await app.sync();
+  return app;
+}
+
+const changesOf = (app: App) => hops.changes.filter((change) => change.app.uid === app.ref.uid);
+const told = (app: App, change: string, name: string) =>
+  waitUntil(
+    clock,
+    `${change} of ${name}`,
+    () => changesOf(app).find((c) => c.change === change && c.object.name === name),
+    { deadlineMs: DEADLINE_MS, intervalMs: 5 },
+  );
+const writes = (requests: { method: string; query?: Record<string, unknown> }[]) =>
+  requests.filter(({ method, query }) => method !== "GET" && query?.["dryRun"] === undefined);
+const dryRuns = (requests: { query?: Record<string, unknown> }[]) =>
+  requests.filter(({ query }) => query?.["dryRun"] !== undefined);
+
+/** Until the differ has seen the newest state of everything: all Synced. */
+const synced = (app: App) =>
+  waitUntil(
+    clock,
+    `${app.name} synced`,
+    async () => {
+      const diff = await app.diff();
+      return diff.objects.every(({ verdict }) => verdict === "Synced") && diff;
+    },
+    { deadlineMs: DEADLINE_MS },
+  );
+
+describe("a first apply", () => {
+  test("makes the namespace and every object, and is Synced and Healthy without another question", async () => {
+    const app = await hops.app("first");
+    await app.render([deployment("web", 2), service("web"), configMap("settings")]);
+    const before = await app.diff();
+    expect(verdicts(before.objects)).toEqual([
+      "ConfigMap/settings: Missing",
+      "Deployment/web: Missing",
+      "Service/web: Missing",
+    ]);
+    expect(before.namespaceMissing).toBe(true);
+
+    const { applied } = await app.sync();
+    expect(outcomes(applied!.objects)).toEqual([
+      "ConfigMap/settings: created",
+      "Deployment/web: created",
+      "Service/web: created",
+    ]);
+    expect(applied!.objects.find(({ kind }) => kind === "Deployment")?.message).toBe("deployment.apps/web created");
+    expect(applied!.objects.every(({ record }) => record)).toBe(true);
+
+    const health = await waitUntil(
+      clock,
+      "the Deployment healthy",
+      () => changesOf(app).find((c) => c.change === "health" && c.health?.status === "Healthy"),
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(health.object.kind).toBe("Deployment");
+    const asked = dryRuns(hops.syncerRequests).length;
+    const after = await synced(app);
+    expect(after.namespaceMissing).toBe(false);
+    expect(dryRuns(hops.syncerRequests)).toHaveLength(asked);
+    expect(changesOf(app).filter(({ change }) => change !== "health")).toEqual([]);
+  });
+
+  test("tracks each object as Argo CD does, and not the namespace it made", async () => {
+    await deployed("tracked", [configMap("one")]);
+    const id = await hops.kubectl([
+      "get",
+      "cm",
+      "one",
+      "-n",
+      "tracked",
+      "-o",
+      "jsonpath={.metadata.annotations.argocd\\.argoproj\\.io/tracking-id}",
+    ]);
+    expect(id).toBe("tracked:/ConfigMap:tracked/one");
+    expect(await hops.kubectl(["get", "ns", "tracked", "-o", "jsonpath={.metadata.annotations}"])).toBe("");
+  });
+
+  test("without CreateNamespace a missing namespace is a failure by name", async () => {
+    const app = await hops.app("nowhere");
+    await app.render([configMap("one"), { apiVersion: "v1", kind: "Secret", metadata: { name: "s" } }]);
+    const diff = await app.diff();
+    const { objects } = await app.predict(diff.objects.map(planned), false);
+    expect(objects.map(({ outcome, failure }) => [outcome, failure?.code])).toEqual([
+      ["failed", "NAMESPACE_MISSING"],
+      ["failed", "NAMESPACE_MISSING"],
+    ]);
+  });
+});
+
+describe("nothing to do", () => {
+  test("an unchanged set costs no dry run and no write", async () => {
+    const app = await deployed("quiet", [configMap("one"), service("web"), deployment("web", 0)]);
+    await synced(app);
+    const before = hops.syncerRequests.length;
+    const again = await app.sync();
+    expect(again.predicted).toBe(0);
+    expect(hops.syncerRequests).toHaveLength(before);
+  });
+
+  test("one changed object of three costs one dry run and one write", async () => {
+    const app = await deployed("one-of-three", [configMap("a"), configMap("b"), configMap("c")]);
+    await synced(app);
+    await app.render([configMap("a"), configMap("b", { a: "2" }), configMap("c")]);
+    const before = hops.syncerRequests.length;
+    const { diff, applied } = await app.sync();
+    expect(
+      diff.objects.filter(({ verdict }) => verdict === "Suspect").map(({ name, reason }) => [name, reason]),
+    ).toEqual([["b", "desired changed"]]);
+    const sent = hops.syncerRequests.slice(before);
+    expect(dryRuns(sent)).toHaveLength(1);
+    expect(writes(sent)).toHaveLength(1);
+    expect(applied!.objects[0]).toMatchObject({
+      outcome: "configured",
+      fields: [{ path: "data.a", live: '"1"', desired: '"2"' }],
+    });
+    await synced(app);
+  });
+
+  test("a restarted differ finds everything Synced from what it remembers", async () => {
+    const app = await deployed("restart", [configMap("one"), deployment("web", 1)]);
+    await synced(app);
+    const resets = hops.resets.length;
+    await hops.restartDiffer();
+    const before = hops.syncerRequests.length;
+    const diff = await app.diff();
+    expect(verdicts(diff.objects)).toEqual(["ConfigMap/one: Synced", "Deployment/web: Synced"]);
+    expect(hops.syncerRequests).toHaveLength(before);
+    await waitUntil(clock, "the reset told", () => hops.resets.length > resets, { deadlineMs: DEADLINE_MS });
+  });
+});
+
+describe("drift", () => {
+  test("kubectl scale is a suspicion that names kubectl, is healed in one write, and is told once", async () => {
+    const app = await deployed("drift", [deployment("web", 3)]);
+    await synced(app);
+    await hops.kubectl(["scale", "deployment/web", "-n", "drift", "--replicas=5"]);
+    const change = await told(app, "suspect", "web");
+    expect(change.by).toBe("kubectl");
+    const before = hops.syncerRequests.length;
+    const healed = await app.apply({ purpose: "heal", apply: [{ ...keyOf(change.object), live: change.live }] });
+    const [object] = healed.objects;
+    expect(object).toMatchObject({ outcome: "configured", takenFrom: ["kubectl"] });
+    expect(object!.fields).toContainEqual({ path: "spec.replicas", live: "5", desired: "3" });
+    expect(writes(hops.syncerRequests.slice(before))).toHaveLength(1);
+    expect(await hops.kubectl(["get", "deployment/web", "-n", "drift", "-o", "jsonpath={.spec.replicas}"])).toBe("3");
+    await synced(app);
+    await waitUntil(clock, "Healthy again", () => changesOf(app).at(-1)?.health?.status === "Healthy", {
+      deadlineMs: DEADLINE_MS,
+    });
+    expect(changesOf(app).filter((c) => c.change === "suspect")).toHaveLength(1);
+  });
+
+  test("a field that Git does not name is nobody's drift", async () => {
+    const app = await deployed("beside", [configMap("one")]);
+    await synced(app);
+    await hops.kubectl(["annotate", "cm/one", "-n", "beside", "note=mine"]);
+    await hops.kubectl(["patch", "cm/one", "-n", "beside", "-p", '{"data":{"theirs":"x"}}']);
+    const live = await hops.kubectl(["get", "cm/one", "-n", "beside", "-o", "jsonpath={.metadata.resourceVersion}"]);
+    const diff = await waitUntil(
+      clock,
+      "the change seen",
+      async () => {
+        const now = await app.diff();
+        return now.objects[0]?.live?.resourceVersion === live && now;
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(diff.objects[0]?.verdict).toBe("Synced");
+    expect(changesOf(app)).toEqual([]);
+  });
+
+  test("a deleted object is told, missing, and made again by a heal", async () => {
+    const app = await deployed("deleted", [configMap("one"), configMap("two")]);
+    await synced(app);
+    await hops.kubectl(["delete", "cm/one", "-n", "deleted"]);
+    const change = await told(app, "deleted", "one");
+    expect(verdicts((await app.diff()).objects)).toEqual(["ConfigMap/one: Missing", "ConfigMap/two: Synced"]);
+    const healed = await app.apply({ purpose: "heal", apply: [keyOf(change.object)] });
+    expect(outcomes(healed.objects)).toEqual(["ConfigMap/one: created"]);
+    await synced(app);
+  });
+
+  test("a suspicion that is none is applied without a write being made, and is Synced after", async () => {
+    const app = await deployed("no-drift", [configMap("one")]);
+    const diff = await synced(app);
+    const { objects } = await app.apply({ purpose: "heal", apply: diff.objects.map(planned) });
+    expect(objects[0]).toMatchObject({
+      outcome: "unchanged",
+      live: { resourceVersion: diff.objects[0]!.live!.resourceVersion },
+    });
+    await synced(app);
+    expect(changesOf(app)).toEqual([]);
+  });
+
+  test("many syncs one after the other raise no suspicion of our own making", async () => {
+    const app = await deployed("own", [configMap("one"), deployment("web", 1)]);
+    for (let round = 0; round < 8; round++) {
+      await app.render([
+        configMap("one", { [`key${round % 3}`]: String(round) }),
+        deployment("web", 1, `nginx:${round}`),
+      ]);
+      await app.sync();
+    }
+    await synced(app);
+    expect(changesOf(app).filter(({ change }) => change !== "health")).toEqual([]);
+  });
+});
+
+describe("takeover", () => {
+  test("of what kubectl applied: Git's fields win, and what Git lacks goes", async () => {
+    await hops.kubectl(["create", "namespace", "takeover"]);
+    await hops.kubectl(
+      ["apply", "-f", "-"],
+      JSON.stringify({
+        ...configMap("one", { a: "old", gone: "x" }),
+        metadata: { name: "one", namespace: "takeover" },
+      }),
+    );
+    const app = await hops.app("takeover");
+    await app.render([configMap("one", { a: "new" })]);
+    const diff = await app.diff();
+    expect(diff.objects[0]).toMatchObject({ verdict: "Suspect", reason: "no record" });
+    const { objects } = await app.predict(diff.objects.map(planned));
+    expect(objects[0]!.outcome).toBe("differs");
+    expect(objects[0]!.managers).toEqual(["kubectl-client-side-apply"]);
+    expect(objects[0]!.fields.map(({ path }) => path)).toEqual(expect.arrayContaining(["data.a", "data.gone"]));
+    const { applied } = await app.sync();
+    expect(applied!.objects[0]!.outcome).toBe("configured");
+    expect(JSON.parse(await hops.kubectl(["get", "cm/one", "-n", "takeover", "-o", "jsonpath={.data}"]))).toEqual({
+      a: "new",
+    });
+    const managers = await hops.kubectl([
+      "get",
+      "cm/one",
+      "-n",
+      "takeover",
+      "--show-managed-fields",
+      "-o",
+      "jsonpath={.metadata.managedFields[*].manager}",
+    ]);
+    expect(managers).toBe("argocd-controller");
+    await synced(app);
+  });
+});
+
+describe("prune", () => {
+  test("takes what is in the inventory, live, ours and no longer desired; and nothing else", async () => {
+    const app = await deployed("prune", [
+      configMap("stays"),
+      configMap("goes"),
+      configMap("kept", { a: "1" }, { annotations: { "argocd.argoproj.io/sync-options": "Prune=false" } }),
+      configMap("untracked"),
+      configMap("vanished"),
+    ]);
+    await synced(app);
+    await hops.kubectl(["annotate", "cm/untracked", "-n", "prune", "argocd.argoproj.io/tracking-id-"]);
+    await hops.kubectl(["delete", "cm/vanished", "-n", "prune"]);
+    await told(app, "deleted", "vanished");
+    await told(app, "suspect", "untracked");
+    await app.render([configMap("stays")]);
+    const { diff, applied } = await app.sync({ prune: true });
+    expect(verdicts(diff.objects)).toEqual([
+      "ConfigMap/goes: Extra",
+      "ConfigMap/kept: Extra",
+      "ConfigMap/stays: Synced",
+    ]);
+    expect(diff.objects.find(({ name }) => name === "kept")?.keep).toContain("Prune=false");
+    expect(outcomes(applied!.objects)).toEqual(["ConfigMap/goes: pruned", "ConfigMap/kept: pruneSkipped"]);
+    const left = await hops.kubectl(["get", "cm", "-n", "prune", "-o", "name"]);
+    expect(left.split("\n").toSorted()).toEqual([
+      "configmap/kept",
+      "configmap/kube-root-ca.crt",
+      "configmap/stays",
+      "configmap/untracked",
+    ]);
+  });
+
+  test("S2: nothing is pruned when any apply failed", async () => {
+    const app = await deployed("s2", [configMap("old")]);
+    await synced(app);
+    await app.render([configMap("UPPER")]);
+    const { diff } = await app.diff().then((d) => ({ diff: d }));
+    const apply = diff.objects.filter(({ verdict }) => verdict === "Missing").map(planned);
+    const prune = diff.objects.filter(({ verdict }) => verdict === "Extra").map(planned);
+    expect(prune).toHaveLength(1);
+    const applied = await app.apply({ ...(await app.begin()), apply, prune });
+    expect(outcomes(applied.objects)).toEqual(["ConfigMap/UPPER: failed", "ConfigMap/old: pruneSkipped"]);
+    expect(await hops.kubectl(["get", "cm/old", "-n", "s2", "-o", "name"])).toBe("configmap/old");
+  });
+
+  test("an object that was replaced since it was judged is not deleted", async () => {
+    const app = await deployed("replaced", [configMap("stays"), configMap("goes")]);
+    await synced(app);
+    await app.render([configMap("stays")]);
+    const diff = await app.diff();
+    const prune = diff.objects.filter(({ verdict }) => verdict === "Extra").map(planned);
+    const text = await hops.kubectl(["get", "cm/goes", "-n", "replaced", "-o", "json"]);
+    await hops.kubectl(["delete", "cm/goes", "-n", "replaced"]);
+    const { metadata, ...rest } = JSON.parse(text) as { metadata: Record<string, unknown> };
+    const copy = { ...rest, metadata: { name: "goes", namespace: "replaced", annotations: metadata["annotations"] } };
+    await hops.kubectl(["create", "-f", "-"], JSON.stringify(copy));
+    const applied = await app.apply({ ...(await app.begin()), prune });
+    expect(applied.objects[0]).toMatchObject({ outcome: "pruneSkipped", message: expect.stringContaining("replaced") });
+    expect(await hops.kubectl(["get", "cm/goes", "-n", "replaced", "-o", "name"])).toBe("configmap/goes");
+  });
+});
+
+describe("what belongs to others", () => {
+  test("an object that another Application tracks is refused, and stays as it is", async () => {
+    const owner = await hops.app("owner", { destinationNamespace: "shared" });
+    await owner.render([configMap("one", { by: "owner" })]);
+    await owner.sync();
+    await synced(owner);
+    const thief = await hops.app("thief", { destinationNamespace: "shared" });
+    await thief.render([configMap("one", { by: "thief" })]);
+    const diff = await thief.diff();
+    expect(diff.objects[0]?.failure?.code).toBe("RESOURCE_OWNED_BY_OTHER");
+    const { objects } = await thief.predict(diff.objects.map(planned));
+    expect(objects[0]).toMatchObject({ outcome: "failed", failure: { code: "RESOURCE_OWNED_BY_OTHER" } });
+    expect(await hops.kubectl(["get", "cm/one", "-n", "shared", "-o", "jsonpath={.data.by}"])).toBe("owner");
+  });
+
+  test("an object believed absent that is another Application's is not written over", async () => {
+    const thief = await hops.app("blind-thief", { destinationNamespace: "shared" });
+    await thief.render([configMap("one", { by: "thief" })]);
+    const applied = await thief.apply({
+      ...(await thief.begin()),
+      apply: [{ group: "", version: "v1", kind: "ConfigMap", namespace: "shared", name: "one" }],
+    });
+    expect(applied.objects[0]?.failure?.code).toBe("RESOURCE_OWNED_BY_OTHER");
+    expect(await hops.kubectl(["get", "cm/one", "-n", "shared", "-o", "jsonpath={.data.by}"])).toBe("owner");
+  });
+
+  test("an object believed absent that is there and nobody's is taken, behind its fence", async () => {
+    await hops.kubectl(["create", "namespace", "adopt"]);
+    await hops.kubectl(["create", "cm", "one", "-n", "adopt", "--from-literal=a=old"]);
+    const app = await hops.app("adopt");
+    await app.render([configMap("one", { a: "new" })]);
+    const applied = await app.apply({
+      ...(await app.begin()),
+      apply: [{ group: "", version: "v1", kind: "ConfigMap", namespace: "adopt", name: "one" }],
+    });
+    expect(applied.objects[0]?.outcome).toBe("configured");
+    expect(await hops.kubectl(["get", "cm/one", "-n", "adopt", "-o", "jsonpath={.data.a}"])).toBe("new");
+  });
+
+  test("an object that changed under a step is read again and applied", async () => {
+    const app = await deployed("conflict", [configMap("one")]);
+    const diff = await synced(app);
+    await hops.kubectl(["patch", "cm/one", "-n", "conflict", "-p", '{"data":{"a":"2"}}']);
+    const applied = await app.apply({ ...(await app.begin()), apply: diff.objects.map(planned) });
+    expect(applied.objects[0]).toMatchObject({ outcome: "configured", takenFrom: ["kubectl-patch"] });
+    expect(await hops.kubectl(["get", "cm/one", "-n", "conflict", "-o", "jsonpath={.data.a}"])).toBe("1");
+  });
+});
+
+describe("a withdrawn operation", () => {
+  test.each([
+    ["another operation", "other", 7, "Running"],
+    ["another owner", "mine", 8, "Running"],
+    ["ended", "mine", 7, "Failed"],
+  ])("writes nothing: %s", async (why, id, epoch, phase) => {
+    const app = await hops.app(`withdrawn-${why.replaceAll(" ", "-")}`, { destinationNamespace: "default" });
+    await app.render([configMap("withdrawn")]);
+    await app.record(id, epoch, phase);
+    const apply = [{ group: "", version: "v1", kind: "ConfigMap", namespace: "default", name: "withdrawn" }];
+    const { name, message } = await app.tryApply({ operationId: "mine", epoch: 7, apply });
+    expect(name).toBe("StepFailed");
+    expect((message as { failure: { code: string } }).failure.code).toBe("OPERATION_SUPERSEDED");
+    expect(await hops.kubectl(["get", "cm", "-n", "default", "-o", "name"])).not.toContain("withdrawn");
+  });
+});
+
+describe("bad input", () => {
+  test("an object that the API server refuses fails alone in its group, by name, and the next group waits", async () => {
+    const app = await hops.app("bad", { destinationNamespace: "default" });
+    await app.render([configMap("good"), configMap("Bad_Name"), service("after-bad")]);
+    const diff = await app.diff();
+    const { objects } = await app.predict(diff.objects.map(planned));
+    expect(outcomes(objects)).toEqual([
+      "ConfigMap/Bad_Name: failed",
+      "ConfigMap/good: creates",
+      "Service/after-bad: creates",
+    ]);
+    expect(objects.find(({ name }) => name === "Bad_Name")?.failure).toMatchObject({
+      code: "APPLY_INVALID",
+      message: expect.stringContaining("metadata.name"),
+    });
+    const applied = await app.apply({ ...(await app.begin()), apply: diff.objects.map(planned) });
+    expect(outcomes(applied.objects)).toEqual(["ConfigMap/Bad_Name: failed", "ConfigMap/good: created"]);
+  });
+
+  test("duplicate environment names are the schema's business, and terminal", async () => {
+    const app = await hops.app("schema", { destinationNamespace: "default" });
+    const broken = deployment("broken", 1) as Source & { spec: { template: { spec: { containers: object[] } } } };
+    broken.spec.template.spec.containers = [{ name: "web", image: "x", ports: [{ containerPort: "eighty" }] }];
+    await app.render([broken]);
+    const diff = await app.diff();
+    const { objects } = await app.predict(diff.objects.map(planned));
+    expect(["APPLY_SCHEMA", "APPLY_INVALID"]).toContain(objects[0]?.failure?.code);
+  });
+
+  test("two manifests of one object are refused, with both places", async () => {
+    const app = await hops.app("twice");
+    await app.render([configMap("one"), configMap("one", { a: "2" })]);
+    const { name, message } = await app.tryDiff();
+    expect(name).toBe("DiffFailed");
+    expect((message as { failure: object }).failure).toMatchObject({
+      code: "DUPLICATE_RESOURCE",
+      message: expect.stringContaining("all.yaml:1"),
+    });
+  });
+
+  test("what is not honoured yet is refused, each by its path", async () => {
+    const app = await hops.app("unsupported");
+    const hook = { annotations: { "argocd.argoproj.io/hook": "PreSync" } };
+    const wave = { annotations: { "argocd.argoproj.io/sync-wave": "3" } };
+    await app.render([configMap("one", {}, hook), configMap("two", {}, wave)]);
+    const { name, message } = await app.tryDiff();
+    expect(name).toBe("DiffFailed");
+    const { failures } = message as { failures: { code: string; path: string }[] };
+    expect(failures.map(({ code }) => code)).toEqual(["UNSUPPORTED_FIELD", "UNSUPPORTED_FIELD"]);
+    expect(failures.map(({ path }) => path).join(" ")).toMatch(/hook\].*sync-wave\]/);
+  });
+
+  test("a blob that is gone is a failure, never an empty set", async () => {
+    const app = await hops.app("gone");
+    app.manifestsDigest = "0".repeat(64);
+    const { name, message } = await app.tryDiff();
+    expect(name).toBe("DiffFailed");
+    expect((message as { failure: { code: string } }).failure.code).toBe("BLOB_GONE");
+  });
+});
+
+describe("kinds", () => {
+  const crd = (group: string): Source => ({
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `things.${group}` },
+    spec: {
+      group,
+      scope: "Namespaced",
+      names: { kind: "Thing", plural: "things", singular: "thing", listKind: "ThingList" },
+      versions: [
+        {
+          name: "v1",
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
+        },
+      ],
+    },
+  });
+  const thing = (group: string): Source => ({
+    apiVersion: `${group}/v1`,
+    kind: "Thing",
+    metadata: { name: "one" },
+    spec: { size: 1 },
+  });
+
+  test("an unknown kind makes only its own objects Unknown", async () => {
+    const app = await hops.app("unknown-kind", { destinationNamespace: "default" });
+    await app.render([thing("nowhere.example.org"), configMap("beside-unknown")]);
+    const diff = await app.diff();
+    expect(verdicts(diff.objects)).toEqual(["ConfigMap/beside-unknown: Missing", "Thing/one: Unknown"]);
+    expect(diff.objects.find(({ kind }) => kind === "Thing")?.failure).toMatchObject({
+      code: "KIND_UNKNOWN",
+      file: "all.yaml",
+    });
+  });
+
+  test("a kind that comes with its CRD in the same set is made in one sync, and drift of it is seen", async () => {
+    const app = await hops.app("crd", { destinationNamespace: "default" });
+    await app.render([thing("made.example.org"), crd("made.example.org")]);
+    const { diff, applied } = await app.sync();
+    expect(verdicts(diff.objects)).toEqual([
+      "CustomResourceDefinition/things.made.example.org: Missing",
+      "Thing/one: Missing",
+    ]);
+    expect(outcomes(applied!.objects)).toEqual([
+      "CustomResourceDefinition/things.made.example.org: created",
+      "Thing/one: created",
+    ]);
+    await synced(app);
+    await hops.kubectl(["patch", "thing/one", "-n", "default", "--type=merge", "-p", '{"spec":{"size":2}}']);
+    await told(app, "suspect", "one");
+  });
+});
+
+describe("secrets", () => {
+  test("no value of a Secret is ever said: not in a diff, a step, a fact, an error", async () => {
+    const canary = "CANARY-7f3";
+    const encoded = Buffer.from(canary).toString("base64");
+    const app = await hops.app("secrets");
+    const secret = (metadata: Record<string, unknown>, more: Record<string, unknown>): Source => ({
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "s", ...metadata },
+      ...more,
+    });
+    await app.render([secret({}, { stringData: { password: canary } })]);
+    await app.sync();
+    await synced(app);
+    await hops.kubectl([
+      "patch",
+      "secret/s",
+      "-n",
+      "secrets",
+      "-p",
+      `{"data":{"password":"${Buffer.from(`${canary}-changed`).toString("base64")}"}}`,
+    ]);
+    await told(app, "suspect", "s");
+    const { applied } = await app.sync();
+    expect(applied!.objects[0]!.fields.map(({ path }) => path)).toContain("data.password");
+    expect(await hops.kubectl(["get", "secret/s", "-n", "secrets", "-o", "jsonpath={.data.password}"])).toBe(encoded);
+    await hops.kubectl(
+      ["apply", "-f", "-", "-n", "secrets"],
+      JSON.stringify(secret({ name: "by-kubectl" }, { stringData: { password: canary } })),
+    );
+    await app.render([
+      secret({ name: "by-kubectl" }, { stringData: { password: `${canary}2` } }),
+      secret({ name: "broken" }, { data: { password: `!${canary}` } }),
+    ]);
+    const diff = await app.diff();
+    const { objects } = await app.predict(diff.objects.filter(({ verdict }) => verdict !== "Extra").map(planned));
+    expect(outcomes(objects)).toEqual(["Secret/broken: failed", "Secret/by-kubectl: differs"]);
+    const everything = hops.said.join("\n");
+    expect(everything).not.toContain(canary);
+    expect(everything).not.toContain(encoded.slice(0, 10));
+  });
+});
