@@ -1,6 +1,7 @@
 // Client of one API server (edge): plain requests over kept connections, each with a deadline, each with an outcome.
 import { systemClock, type Clock } from "@driftless/process/clock";
 import type { ClusterConfig } from "./config.ts";
+import { FIELD_MANAGER } from "./footprint.ts";
 import { createPool, type HttpPool, type HttpRequest } from "./http.ts";
 import { errorOfAnswer, kubeError, type KubeOutcome } from "./outcome.ts";
 import { pathOf, type ApiResource, type KubeObject } from "./resource.ts";
@@ -179,7 +180,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
       request({
         method: "POST",
         path: pathOf(resource, namespace),
-        query: { fieldManager: "argocd-controller" },
+        query: { fieldManager: FIELD_MANAGER },
         body: text,
         kind: resource.kind,
       }),

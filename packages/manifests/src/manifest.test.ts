@@ -109,3 +109,39 @@ test.each([
 ])("the annotations %j are read", (annotations, expected) => {
   expect(prepare(manifest({ metadata: { name: "c", annotations } }), options()).annotations).toMatchObject(expected);
 });
+
+test("a variable or a port given twice is folded to the last one with a warning, and nothing else is touched", () => {
+  const env = '[{"name":"A","value":"1"},{"name":"B","value":"b"},{"name":"A","value":"2"}]';
+  const ports =
+    '[{"containerPort":80},{"containerPort":80,"protocol":"TCP","name":"http"},{"containerPort":80,"protocol":"UDP"}]';
+  const body = `"spec":{"big":12345678901234567890,"template":{"spec":{"containers":[{"name":"w","env":${env},"ports":${ports}}]}}}`;
+  const { text, warnings } = prepare(
+    manifest({ apiVersion: "apps/v1", kind: "Deployment", body, warnings: ["w"] }),
+    options(),
+  );
+  expect(text).toContain('"big":12345678901234567890');
+  const [container] = parsed(text)["spec"].template.spec.containers;
+  expect(container.env).toEqual([
+    { name: "B", value: "b" },
+    { name: "A", value: "2" },
+  ]);
+  expect(container.ports).toEqual([
+    { containerPort: 80, protocol: "TCP", name: "http" },
+    { containerPort: 80, protocol: "UDP" },
+  ]);
+  expect(warnings).toEqual([
+    "w",
+    'spec.template.spec.containers[].env: "A" given twice, the last one counts',
+    'spec.template.spec.containers[].ports: [80,"TCP"] given twice, the last one counts',
+  ]);
+});
+
+test("bodies of the wrong shape are left for the API server to refuse", () => {
+  for (const body of [
+    '"spec":[]',
+    '"spec":{"template":{"spec":{"containers":{"env":1}}}}',
+    '"spec":{"template":{"spec":{"containers":[null,{"env":[null,1]}]}}}',
+  ]) {
+    expect(prepare(manifest({ apiVersion: "apps/v1", kind: "Deployment", body }), options()).text).toContain(body);
+  }
+});

@@ -5,6 +5,7 @@
 // large ConfigMap costs nothing. Texts begin with `{"metadata":{`, which lets an apply put its fences in by splicing.
 import { createHash } from "node:crypto";
 import { readAnnotations, type ManifestAnnotations } from "./annotations.ts";
+import { foldDuplicates } from "./fold-duplicates.ts";
 import { normalForm } from "./normal-form.ts";
 import { groupOf, type ResourceKey } from "./resource-key.ts";
 import {
@@ -87,7 +88,8 @@ export function manifestKey(
 export function prepare(manifest: Manifest, options: PrepareOptions): PreparedManifest {
   const key = manifestKey(manifest, options.scope, options.destinationNamespace);
   const metadata = preparedMetadata(manifest, key, options);
-  const text = manifestText({ ...manifest, metadata, body: normalForm(manifest.kind, key.group, manifest.body) });
+  const folded = foldDuplicates(manifest.kind, key.group, manifest.body);
+  const text = manifestText({ ...manifest, metadata, body: normalForm(manifest.kind, key.group, folded.body) });
   return {
     key,
     apiVersion: manifest.apiVersion,
@@ -97,7 +99,7 @@ export function prepare(manifest: Manifest, options: PrepareOptions): PreparedMa
     images: manifest.images,
     file: manifest.file,
     line: manifest.line,
-    warnings: manifest.warnings,
+    warnings: [...manifest.warnings, ...folded.warnings],
   };
 }
 
