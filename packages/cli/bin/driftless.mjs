@@ -16,11 +16,11 @@ if (process.features.typescript) {
   process.stderr.write("driftless: needs Node 24, which `npm install` in the clone brings along. Run that first.\n");
   process.exitCode = 2;
 } else {
-  // Not a shell: arguments go through as they are. Ctrl-C reaches the child by the terminal; other signals by us.
+  // Not a shell: arguments go through as they are. A terminal sends Ctrl-C to the child too; other signals are ours to pass on.
   const child = spawn(ours, [main, ...process.argv.slice(2)], { stdio: "inherit" });
   const passOn = (signal) => child.kill(signal);
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, passOn);
-  process.on("SIGINT", () => {});
+  process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
   child.on("error", (error) => {
     process.stderr.write(`driftless: ${error.message}\n`);
     process.exitCode = 1;

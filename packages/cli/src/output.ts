@@ -46,8 +46,9 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
+/** Without managedFields, as kubectl does: they are three quarters of an object and no script reads them. */
 export function sayJson(value: unknown): void {
-  say(JSON.stringify(value, null, 2));
+  say(JSON.stringify(value, (name, member: unknown) => (name === "managedFields" ? undefined : member), 2));
 }
 
 export function sayTable(head: string[], rows: string[][]): void {

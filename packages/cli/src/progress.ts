@@ -29,7 +29,7 @@ export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): P
       } else {
         if (text === lastText && now - lastAt < 80) return;
         erase();
-        shown = progressText(text, done, total).slice(0, (stream.columns ?? 80) - 1);
+        shown = progressText(text, done, total).slice(0, (stream.columns || 80) - 1);
         stream.write(shown);
       }
       lastText = text;

@@ -50,6 +50,9 @@ export async function up(
   supervisor.once("error", (error) => (ended = error.message));
   supervisor.once("exit", (code, signal) => (ended = signal ? `ended by ${signal}` : `ended with code ${code}`));
 
+  // Ctrl-C here means "do not": the supervisor is out of the terminal's reach and ends what it has started.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => supervisor.kill("SIGTERM"));
+
   const end = systemClock.monotonic() + READY_DEADLINE_MS;
   for (;;) {
     const record = await readRunRecord(paths.home);

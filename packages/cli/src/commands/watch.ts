@@ -17,7 +17,7 @@ export async function watch(
       json: options.output === "json",
     });
     await new Promise<void>((resolve) => {
-      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => resolve());
+      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
       // `driftless watch | head`: whoever reads has gone.
       process.stdout.once("error", () => resolve());
     });
