@@ -79,6 +79,21 @@ async function apply(source: Source, more: { dryRun?: boolean; precondition?: Pr
   return serverSideApply({ client, ...(await prepared(source)), ...more });
 }
 
+/** As the syncer does it: fenced with what was read, and read again when somebody was faster. */
+async function fenced(source: Source, more: { dryRun: boolean }): Promise<{ live: KubeObject; answer: KubeObject }> {
+  return waitUntil(
+    systemClock,
+    "an apply to an object that keeps still",
+    async () => {
+      const live = await get(source);
+      const outcome = await apply(source, { ...more, precondition: identity(live) });
+      if (outcome.kind === "error" && outcome.error.code === "CONFLICT") return undefined;
+      return { live, answer: ok(outcome) };
+    },
+    { deadlineMs: 20_000 },
+  );
+}
+
 async function get(source: Source): Promise<KubeObject> {
   const { resource, key } = await prepared(source);
   return ok(await client.get(resource, key.namespace, key.name));
@@ -133,9 +148,9 @@ describe("footprint and imprint", () => {
       expect(imprintOf(ok(again), footprint)).toBe(imprint);
 
       // Controllers write status meanwhile; none of it is ours.
-      const live = await get(source);
+      const { live, answer } = await fenced(source, { dryRun: true });
       expect(imprintOf(live, footprint)).toBe(imprint);
-      expect(predict(live, ok(await apply(source, { dryRun: true })))).toEqual({ kind: "same" });
+      expect(predict(live, answer)).toEqual({ kind: "same" });
     },
   );
 
@@ -144,11 +159,10 @@ describe("footprint and imprint", () => {
     const applied = ok(await apply(source));
     const footprint = footprintOf(applied)!;
     await kubectl("-n", "try", "scale", "deployment/scaled", "--replicas=5");
-    const live = await get(source);
+    const { live, answer } = await fenced(source, { dryRun: true });
     expect(imprintOf(live, footprint)).not.toBe(imprintOf(applied, footprint));
     expect(differingPaths(footprint, live, applied)).toEqual([{ path: "spec.replicas", live: 5, desired: 2 }]);
 
-    const answer = ok(await apply(source, { dryRun: true }));
     const prediction = predict(live, answer);
     expect(prediction).toMatchObject({ kind: "differs", missing: false });
     expect(prediction.kind === "differs" && prediction.paths).toContainEqual({
@@ -158,7 +172,7 @@ describe("footprint and imprint", () => {
     });
     expect(ownersOfDifferences(live, answer)).toEqual(["kubectl"]);
 
-    const healed = ok(await apply(source, { precondition: identity(await get(source)) }));
+    const { answer: healed } = await fenced(source, { dryRun: false });
     expect(imprintOf(healed, footprintOf(healed)!)).toBe(imprintOf(applied, footprint));
   });
 

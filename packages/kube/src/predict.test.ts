@@ -14,6 +14,12 @@ test("without a live object everything is to be made", () => {
   expect(predict(undefined, object({}))).toEqual({ kind: "differs", missing: true, paths: [] });
 });
 
+test("a status that moved on between the two is no difference", () => {
+  expect(predict({ ...object({}), status: { ready: 0 } }, { ...object({}), status: { ready: 1 } })).toEqual({
+    kind: "same",
+  });
+});
+
 test("resourceVersion, generation and managedFields are no difference, anything else of metadata is", () => {
   const later = { resourceVersion: "2", generation: 3, managedFields: [{ manager: "a" }] };
   expect(predict(object({ a: 1 }), object({ a: 1 }, later))).toEqual({ kind: "same" });

@@ -11,9 +11,13 @@ export type Prediction =
   | { kind: "differs"; missing: boolean; paths: PathDifference[] };
 
 const PATHS_MAX = 50;
-const IGNORED = new Set(["metadata.resourceVersion", "metadata.generation", "metadata.managedFields"]);
+// Bookkeeping; and status, which no manifest carries (DESIGN rule 5): there only the object's controller was faster.
+const IGNORED = new Set(["metadata.resourceVersion", "metadata.generation", "metadata.managedFields", "status"]);
 
-/** Without a live object: differs, missing. Cut at `pathsMax` (default 50). */
+/**
+ * `answer` must be that of a dry run fenced with `live`'s uid and resourceVersion, or another's write in between would be
+ * taken for ours. Without a live object: differs, missing. Cut at `pathsMax` (default 50).
+ */
 export function predict(
   live: KubeObject | undefined,
   answer: KubeObject,
