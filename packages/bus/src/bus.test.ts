@@ -16,6 +16,7 @@ import {
   DURABLES,
 } from "@driftless/contracts/streams";
 import { SHARD_COUNT, shardOf, subject } from "@driftless/contracts/subject";
+import { requirePrograms } from "@driftless/local/programs";
 import { systemClock, waitUntil } from "@driftless/process/clock";
 import { createLogger } from "@driftless/process/telemetry";
 import { type Bus, connectBus } from "./connect.ts";
@@ -87,7 +88,7 @@ async function purge(name: string): Promise<void> {
 const BUILD_MS = 900_000;
 
 beforeAll(async () => {
-  nats = await startTestNats();
+  nats = await startTestNats((await requirePrograms()).natsServer);
   plain = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
 }, BUILD_MS);
 

@@ -52,6 +52,9 @@ const STREAM_NOT_FOUND = 10_059;
 const NAK_DELAY_MS = 250;
 /** Of two lanes, every fourth turn is the second's. */
 const SECOND_LANE_EVERY = 4;
+const LANE_SHARES = [0.75, 0.25] as const;
+/** Below this part of what may be held ahead it is worth a request. */
+const PULL_BELOW = 0.7;
 const AHEAD_MIN = 4;
 const FINISHED_MAX = 1_000;
 
@@ -194,13 +197,14 @@ class WorkQueue implements Consumption {
   #pull(lane: Lane): void {
     if (this.#stopping || !lane.exists || !this.#wire.ready || this.#puller.outstanding(lane) > 0) return;
     const { concurrency } = this.#options;
-    // One lane may use what the other leaves, but never so that the other finds no room; a durable of one owner
-    // among many keeps to its share.
+    // One lane may use what the other leaves, but each has room for its share of the turns, or it could not take them;
+    // a durable of one owner among many keeps to its share.
+    const share = LANE_SHARES[lane === this.#lanes[0] ? 0 : 1];
     const most =
       this.#lanes.length > 2
         ? Math.max(Math.ceil(concurrency / this.#lanes.length), AHEAD_MIN)
-        : Math.max(concurrency - (this.#ahead - lane.ahead), Math.ceil(concurrency / 2));
-    if (lane.ahead > most / 2) return;
+        : Math.max(concurrency - (this.#ahead - lane.ahead), Math.ceil(concurrency * share));
+    if (lane.ahead > most * PULL_BELOW) return;
     this.#puller.pull(lane, Math.max(1, Math.floor((most - lane.ahead) / lane.batchAverage)));
   }
 

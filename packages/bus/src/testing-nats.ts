@@ -4,7 +4,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { requirePrograms } from "@driftless/local/programs";
 import { systemClock, waitUntil } from "@driftless/process/clock";
 
 export interface TestNats extends AsyncDisposable {
@@ -36,10 +35,9 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-export async function startTestNats(): Promise<TestNats> {
+export async function startTestNats(natsServer: string): Promise<TestNats> {
   const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), "driftless-nats-"));
-  const { natsServer } = await requirePrograms();
   let child: ChildProcess | undefined;
   const nats: TestNats = {
     url: `nats://127.0.0.1:${port}`,
