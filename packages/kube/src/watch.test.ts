@@ -166,6 +166,15 @@ test("W3: no run of errors ends it, and it says since when it fails and why", as
   expect(watch!.status().kind).toBe("healthy");
 });
 
+test("a watch that opens and fails at once, again and again, brings a new list", async () => {
+  lists = [list(["a"], "1"), list(["b"], "20")];
+  const broken = open(line("ERROR", { kind: "Status", code: 500, message: "no" }));
+  watches = [broken, broken, thenEnd(), broken, thenEnd(), open()];
+  const told = start();
+  await until("the new watch", () => asked.includes("watch 20"));
+  expect(told).toEqual(["state a", "state b"]);
+});
+
 test("a connection that has fallen silent is given up and resumed", async () => {
   lists = [list([], "1")];
   watches = [open(line("ADDED", item("a", "2"))), open(line("ADDED", item("b", "3")))];

@@ -54,6 +54,9 @@ const LIST_DEADLINE_MS = 60_000;
 /** Failed attempts to resume before the state is listed anew. */
 const RESUMES_MAX = 4;
 
+/** A watch that lasted so long was a good one, even if nothing happened. */
+const LASTING_MS = 10_000;
+
 type Ended =
   | { kind: "closed" }
   | { kind: "stalled" }
@@ -146,11 +149,12 @@ export function watchResource<T = KubeObject>(options: WatchOptions<T>): Watch {
     while (!signal.aborted) {
       const openedAtMs = clock.monotonic();
       const ended = await watchOnce(position);
+      const lastedMs = clock.monotonic() - openedAtMs;
+      if (lastedMs >= LASTING_MS) failures = 0;
       switch (ended.kind) {
         case "closed":
           // A server that closes at once (starting, or a proxy) must not be asked in a tight loop.
-          if (clock.monotonic() - openedAtMs < 1_000)
-            await pauseAfter(kubeError("UNREACHABLE", "the watch was closed at once"));
+          if (lastedMs < 1_000) await pauseAfter(kubeError("UNREACHABLE", "the watch was closed at once"));
           break;
         case "stalled":
           break;
@@ -159,9 +163,9 @@ export function watchResource<T = KubeObject>(options: WatchOptions<T>): Watch {
           return;
         case "failed":
           await pauseAfter(ended.error);
-          if (failures > RESUMES_MAX) return;
           break;
       }
+      if (failures > RESUMES_MAX) return;
     }
   }
 
@@ -191,7 +195,9 @@ export function watchResource<T = KubeObject>(options: WatchOptions<T>): Watch {
         ending.abort();
         return;
       }
-      const version = event.object.metadata?.resourceVersion;
+      // Not when it opens: one that opens and fails at once, again and again, must count up to a new list.
+      failures = 0;
+      const version = event.object?.metadata?.resourceVersion;
       if (event.type !== "BOOKMARK") {
         const object = guarded(() => options.select(event.object));
         if (object !== undefined) {
@@ -220,7 +226,6 @@ export function watchResource<T = KubeObject>(options: WatchOptions<T>): Watch {
         onOpen: () => {
           heardAtMs = clock.monotonic();
           cancelStall = clock.setTimer(stallMs, checkStall);
-          failures = 0;
           setStatus({ kind: "healthy", resourceVersion: position.resourceVersion });
         },
         onChunk: (chunk) => {
