@@ -50,11 +50,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const failure = Promise.withResolvers<Error>();
   await requireNotRunning();
   try {
-    const ownCluster = options.kubeconfig ? await clusterOf(options.kubeconfig, "own") : undefined;
-    if (ownCluster) {
-      endings.push(() => ownCluster.close());
-      await refuseBesideArgoCd(ownCluster, namespace);
-    }
+    const ownCluster = await openOwnCluster(options);
+    if (ownCluster) endings.push(() => ownCluster.close());
     const renderEngine = await buildParts(options);
     signal.throwIfAborted();
 
@@ -132,6 +129,21 @@ const localParts = (options: Pick<StackOptions, "kubeconfig" | "nats">) => ({
   nats: !options.nats,
   git: !options.kubeconfig,
 });
+
+/** Undefined when a local one is to be started. Looked at before anything is built or started, which takes minutes. */
+export async function openOwnCluster(
+  options: Pick<StackOptions, "kubeconfig" | "namespace">,
+): Promise<KubeClient | undefined> {
+  if (!options.kubeconfig) return undefined;
+  const client = await clusterOf(options.kubeconfig, "own");
+  try {
+    await refuseBesideArgoCd(client, options.namespace);
+    return client;
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+}
 
 /** Builds what is missing, once per content; answers the render engine's program. */
 export async function buildParts(options: Pick<StackOptions, "kubeconfig" | "nats" | "progress" | "signal">) {

@@ -8,6 +8,7 @@ import { startController } from "@driftless/controller/controller";
 import { startDiffer } from "@driftless/differ/differ";
 import { openControlPlane } from "@driftless/kube/clusters";
 import { runProcess, type Service } from "@driftless/process/start";
+import { createLogger } from "@driftless/process/telemetry";
 import { buildRenderEngine } from "@driftless/render-engine/build";
 import { createEngine } from "@driftless/render-engine/engine";
 import { startRenderer } from "@driftless/renderer/renderer";
@@ -41,7 +42,7 @@ runProcess({
       ...Object.fromEntries([...services].map(([name, service]) => [name, service.notReady()])),
       ...Object.fromEntries([...starting].map((name) => [name, "starting"])),
     });
-    const named = (service: string) => ({ ...context, bus, logger: logger.child({ service }) });
+    const named = (service: string) => ({ ...context, bus, logger: createLogger({ service, level: config.logLevel }) });
     const api = await startApi({ ...named("api"), kube: controlling!.controlPlane.client, others });
     const start = async (name: string, started: Promise<Service>) => {
       services.set(name, await started);

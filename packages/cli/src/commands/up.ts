@@ -9,7 +9,7 @@ import { ownKubeconfig, ownNats, type ConnectionOptions } from "../connection.ts
 import { note, say, sayJson } from "../output.ts";
 import { terminalProgress } from "../progress.ts";
 import { readRunRecord } from "../run-record.ts";
-import { buildParts, requireNotRunning } from "../stack.ts";
+import { buildParts, openOwnCluster, requireNotRunning } from "../stack.ts";
 import { namespaceToRun, refuseMisread, type StartOptions } from "./start-options.ts";
 
 const READY_DEADLINE_MS = 180_000;
@@ -24,6 +24,9 @@ export async function up(
   const progress = terminalProgress();
   const kubeconfig = ownKubeconfig(options);
   const nats = ownNats(options);
+  const namespace = namespaceToRun(options);
+  const ownCluster = await openOwnCluster({ kubeconfig, namespace });
+  await ownCluster?.close();
   // Here, where somebody sees how far it is; the supervisor finds everything built.
   await buildParts({ kubeconfig, nats, progress, signal: new AbortController().signal });
 
@@ -35,7 +38,7 @@ export async function up(
   // Also URLs travel in the environment: the command line is for everybody on the machine to read.
   const env = {
     ...process.env,
-    DRIFTLESS_NAMESPACE: namespaceToRun(options),
+    DRIFTLESS_NAMESPACE: namespace,
     ...(kubeconfig && { DRIFTLESS_KUBECONFIG: kubeconfig }),
     ...(nats && { DRIFTLESS_NATS_URL: nats }),
   };

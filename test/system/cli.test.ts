@@ -1,0 +1,289 @@
+// The driftless command as people use it: from nothing, up, about Applications, and down to nothing again. The tests are
+// one story and run in order.
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readLock } from "@driftless/local/lock";
+import { isFree } from "@driftless/local/ports";
+import { isAlive, type ProcessIdentity } from "@driftless/local/process-identity";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually, run, type Ran } from "../harness/story.ts";
+
+const root = join(import.meta.dirname, "../..");
+const bin = join(root, "packages/cli/bin/driftless.mjs");
+const ambient = { KUBECONFIG: "/nonexistent/ambient-kubeconfig-must-not-be-read" };
+
+let folder: string;
+let home: string;
+const children: ChildProcess[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "driftless-cli-"));
+  home = join(folder, "home");
+});
+afterAll(async () => {
+  for (const child of children) child.kill("SIGKILL");
+  await driftless("down");
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+}, 120_000);
+
+const driftless = (...args: string[]): Promise<Ran> => driftlessIn(home, ...args);
+const driftlessIn = (directory: string, ...args: string[]): Promise<Ran> =>
+  run(bin, args, { ...ambient, DRIFTLESS_HOME: directory }, 900_000);
+
+/** In a shell that has evaluated `driftless env`, as the help tells people to. */
+const inShell = (command: string): Promise<Ran> =>
+  run("sh", ["-ec", `eval "$('${bin}' env)"; ${command}`], { ...ambient, DRIFTLESS_HOME: home });
+
+interface App {
+  metadata: { name: string };
+  status: {
+    sync: { status: string };
+    operationState?: { phase: string; operation: { initiatedBy?: { username?: string } } };
+  };
+}
+const json = <T>(ran: Ran): T => {
+  if (ran.stdout === "") throw new Error(`no output: ${ran.stderr}`);
+  return JSON.parse(ran.stdout) as T;
+};
+
+async function ownProcesses(): Promise<ProcessIdentity[]> {
+  const lock = await readLock<{ parts: ProcessIdentity[] }>(join(home, "running.json"));
+  return [lock!.holder, ...lock!.note!.parts];
+}
+
+function spawned(...args: string[]): { child: ChildProcess; text(): string; exit: Promise<number | null> } {
+  const child = spawn(bin, args, {
+    env: { ...process.env, ...ambient, DRIFTLESS_HOME: home },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.push(child);
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  return { child, text: () => text, exit: new Promise((resolve) => child.once("exit", resolve)) };
+}
+
+describe("while nothing runs", () => {
+  test.each([["status"], ["env"], ["app", "list"], ["watch"]])(
+    "%s %s fails with 1 and says how to start",
+    async (...args) => {
+      const ran = await driftless(...args.filter(Boolean));
+      expect(ran.code).toBe(1);
+      expect(ran.stdout + ran.stderr).toMatch(/not running/);
+    },
+  );
+
+  test("down is no failure, and makes no folder", async () => {
+    expect((await driftless("down")).code).toBe(0);
+    expect(existsSync(home)).toBe(false);
+  });
+
+  test.each([
+    [["bogus"]],
+    [["app", "get"]],
+    [["app", "get", "No/Such/Name"]],
+    [["app", "list", "-o", "yaml"]],
+    [["app", "list", "--kubeconfig", "/nonexistent"]],
+    [["app", "wait", "guestbook", "--timeout", "soon"]],
+    [["start", "some.yaml"]],
+    [["up", "some.yaml"]],
+    [["up", "--observe"]],
+  ])("%j is wrong usage: 2, and nothing is started", async (args) => {
+    const ran = await driftless(...args);
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).not.toMatch(/\n\s+at /);
+    expect(existsSync(home)).toBe(false);
+  });
+
+  test("the help names the exit codes", async () => {
+    const ran = await driftless("--help");
+    expect(ran.code).toBe(0);
+    expect(ran.stdout).toContain("Exit codes: 0 done; 1 failed");
+  });
+
+  test("an older node in the PATH hands over to the one of the clone", async () => {
+    const path = process.env.PATH!.split(":").filter((part) => !part.includes("node_modules"));
+    const ran = await run("sh", ["-c", `node '${bin}' --help`], { DRIFTLESS_HOME: home, PATH: path.join(":") });
+    expect(ran.code).toBe(0);
+    expect(ran.stdout).toContain("Usage: driftless");
+  });
+});
+
+describe("up", () => {
+  test("returns when everything is ready, with an example Application", async () => {
+    const ran = await driftless("up", "-o", "json");
+    expect(ran.stderr).not.toContain("driftless:");
+    expect(ran.code).toBe(0);
+    expect(json(ran)).toMatchObject({ phase: "ready", namespace: "argocd", kubeconfig: join(home, "kubeconfig") });
+    const status = await driftless("status", "-o", "json");
+    expect(status.code).toBe(0);
+    expect(json(status)).toMatchObject({ running: true, ready: true });
+  }, 900_000);
+
+  test("is refused a second time", async () => {
+    const ran = await driftless("up");
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("running here already");
+  });
+
+  test("env gives a shell kubectl and nats for exactly these parts", async () => {
+    const kubectl = await inShell("kubectl --namespace argocd get applications --output name");
+    expect(kubectl.stdout.trim()).toBe("application.argoproj.io/guestbook");
+    const nats = await inShell("nats stream ls --names");
+    expect(nats.stdout).toContain("APP_TRANSITIONS");
+  });
+});
+
+describe("app", () => {
+  test("wait returns once the example is Synced, Healthy and left alone", async () => {
+    const ran = await driftless("app", "wait", "guestbook", "--timeout", "60s");
+    expect(ran.stderr).toBe("");
+    expect(ran.code).toBe(0);
+    expect(ran.stdout).toMatch(/guestbook\s+Synced\s+Healthy\s+[0-9a-f]{7}/);
+  });
+
+  test("list and get show it, for people, for scripts, and by name", async () => {
+    expect((await driftless("app", "list")).stdout).toMatch(/NAME .*\nguestbook\s+Synced\s+Healthy/);
+    expect((await driftless("app", "list", "-o", "wide")).stdout).toMatch(
+      /DESTINATION[^]*kubernetes\.default\.svc\/guestbook/,
+    );
+    expect((await driftless("app", "list", "-o", "name")).stdout).toBe("guestbook\n");
+    const [app] = json<App[]>(await driftless("app", "list", "-o", "json"));
+    expect(app).toMatchObject({ metadata: { name: "guestbook" }, status: { sync: { status: "Synced" } } });
+    expect(json<App>(await driftless("app", "get", "guestbook", "-o", "json")).metadata.name).toBe("guestbook");
+    const shown = (await driftless("app", "get", "argocd/guestbook")).stdout;
+    expect(shown).toMatch(/Deployment\s+guestbook\s+guestbook\s+Synced/);
+    expect(shown).toMatch(/Operation:\s+Succeeded/);
+  });
+
+  test("refresh and refresh --hard come back with what was found", async () => {
+    for (const args of [[], ["--hard"]]) {
+      const ran = await driftless("app", "refresh", "guestbook", ...args);
+      expect(ran.code).toBe(0);
+      expect(ran.stdout).toContain("Synced");
+    }
+  });
+
+  test("diff is 0 without and 1 with differences, which it names; sync makes them go", async () => {
+    expect((await driftless("app", "diff", "guestbook")).code).toBe(0);
+    const off = JSON.stringify({ spec: { syncPolicy: { automated: null } } });
+    await inShell(`kubectl -n argocd patch application guestbook --type merge -p '${off}'`);
+    await inShell("kubectl -n guestbook scale deployment/guestbook --replicas=5");
+    const differs = await eventually("the drift is told", async () => {
+      const ran = await driftless("app", "diff", "guestbook");
+      return ran.code === 1 && ran;
+    });
+    expect(differs.stdout).toContain("spec.replicas: 5 → 3");
+    const inJson = await driftless("app", "diff", "guestbook", "-o", "json");
+    expect(json(inJson)).toMatchObject({ sync: "OutOfSync", resources: [{ kind: "Deployment", name: "guestbook" }] });
+    const impatient = await driftless("app", "wait", "guestbook", "--sync", "--timeout", "1s");
+    expect(impatient.code).toBe(1);
+
+    const synced = await driftless("app", "sync", "guestbook");
+    expect(synced.stdout).toMatch(/guestbook\s+Succeeded/);
+    expect(synced.code).toBe(0);
+    const replicas = await inShell("kubectl -n guestbook get deployment guestbook -o jsonpath={.spec.replicas}");
+    expect(replicas.stdout).toBe("3");
+    const app = json<App>(await driftless("app", "get", "guestbook", "-o", "json"));
+    expect(app.status.operationState!.operation.initiatedBy!.username).toBeTruthy();
+    expect((await driftless("app", "diff", "guestbook")).code).toBe(0);
+  });
+
+  test("a sync that fails is 1 with the reason", async () => {
+    const ran = await driftless("app", "sync", "guestbook", "--revision", "no-such-branch", "--timeout", "60s");
+    expect(ran.code).toBe(1);
+    expect(ran.stdout + ran.stderr).toContain("REVISION_NOT_FOUND");
+  });
+
+  test("an Application that is not there is 1 with its name", async () => {
+    for (const args of [["get"], ["sync"], ["refresh"], ["wait"]]) {
+      const ran = await driftless("app", ...args, "no-such-app");
+      expect(ran.code).toBe(1);
+      expect(ran.stderr).toContain("no-such-app");
+    }
+    expect((await driftless("app", "diff", "no-such-app")).code).toBe(2);
+  });
+});
+
+test("watch tells what was and what happens, with cause and times, until it is interrupted", async () => {
+  const watching = spawned("watch", "guestbook", "--since", "1h", "-o", "json");
+  const transitions = () =>
+    watching
+      .text()
+      .split("\n")
+      .filter((line) => line.endsWith("}"))
+      .map((line) => JSON.parse(line) as { to: string; causes: unknown[]; timings: { totalMs: number } });
+  await eventually("the past is told", () => transitions().some((t) => t.to === "Synced"));
+  const before = transitions().length;
+  await inShell("kubectl -n guestbook scale deployment/guestbook --replicas=4");
+  const drift = await eventually("the drift is told", () =>
+    transitions()
+      .slice(before)
+      .find((t) => t.to === "OutOfSync"),
+  );
+  expect(drift.causes.length).toBeGreaterThan(0);
+  expect(drift.timings.totalMs).toBeGreaterThan(0);
+  watching.child.kill("SIGINT");
+  expect(await watching.exit).toBe(0);
+});
+
+test("a services process that is killed is started again", async () => {
+  const pidOf = async () =>
+    (JSON.parse(await readFile(join(home, "driftless.json"), "utf8")) as { services: { pid?: number } }).services.pid;
+  const before = await pidOf();
+  process.kill(before!, "SIGKILL");
+  await eventually("another one is ready", async () => {
+    const pid = await pidOf();
+    return pid !== undefined && pid !== before && (await driftless("status")).code === 0;
+  });
+  expect((await driftless("app", "refresh", "guestbook")).code).toBe(0);
+});
+
+describe("a cluster of the user's own", () => {
+  test("is not touched while Argo CD's application controller runs in it", async () => {
+    const labels = { "app.kubernetes.io/name": "argocd-application-controller" };
+    const template = { metadata: { labels }, spec: { containers: [{ name: "c", image: "argocd" }] } };
+    const argo = {
+      apiVersion: "apps/v1",
+      kind: "StatefulSet",
+      metadata: { name: "argocd-application-controller", namespace: "default", labels },
+      spec: { replicas: 1, serviceName: "x", selector: { matchLabels: labels }, template },
+    };
+    await inShell(`echo '${JSON.stringify(argo)}' | kubectl create -f -`);
+    const second = join(folder, "second");
+    const ran = await driftlessIn(second, "up", "--kubeconfig", join(home, "kubeconfig"));
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("Argo CD's application controller is running in this cluster: ");
+    expect((await driftlessIn(second, "status")).code).toBe(1);
+    await driftlessIn(second, "down");
+    await inShell("kubectl -n default delete statefulset argocd-application-controller --wait=false");
+  });
+});
+
+test("down ends every process, frees every port and leaves no file; again it is no failure", async () => {
+  const processes = await ownProcesses();
+  expect(processes.length).toBeGreaterThan(5);
+  const record = JSON.parse(await readFile(join(home, "driftless.json"), "utf8")) as Record<string, string>;
+  const ports = [record.natsUrl, record.apiUrl, record.gitUrl].map((url) => Number(new URL(url!).port));
+  expect((await driftless("down")).code).toBe(0);
+  expect(processes.filter(isAlive)).toEqual([]);
+  for (const port of ports) expect(await isFree(port)).toBe(true);
+  expect(existsSync(home)).toBe(false);
+  expect((await driftless("down")).code).toBe(0);
+}, 60_000);
+
+test("start shows transitions live, and Ctrl-C leaves no process and no port", async () => {
+  const started = spawned("start");
+  await eventually("ready", () => started.text().includes("Driftless is ready"), 120_000);
+  await eventually("the first deployment is told", () => /guestbook {2}.*→ Synced/.test(started.text()), 60_000);
+  expect(started.text()).toMatch(/because /);
+  expect(started.text()).toMatch(/fetch [\d.]+ ms · render [\d.]+ ms/);
+  const processes = await ownProcesses();
+  started.child.kill("SIGINT");
+  expect(await started.exit).toBe(0);
+  expect(processes.filter(isAlive)).toEqual([]);
+  expect(started.text()).toContain("Everything has ended");
+}, 240_000);
