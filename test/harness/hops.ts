@@ -61,13 +61,17 @@ const APPLICATIONS: ApiResource = {
   versions: ["v1alpha1"],
 };
 
+export interface SentRequest extends KubeRequest {
+  refused: boolean;
+}
+
 export interface Hops extends AsyncDisposable {
   local: Local;
   /** The tests' own. */
   client: KubeClient;
   /** What the syncer sends. */
-  syncerRequests: KubeRequest[];
-  differRequests: KubeRequest[];
+  syncerRequests: SentRequest[];
+  differRequests: SentRequest[];
   changes: Change[];
   resets: MessageOf<typeof LiveStateReset>[];
   /** Everything that went over NATS to or from the two, as text. */
@@ -127,18 +131,21 @@ export async function startHops(): Promise<Hops> {
     }),
   ];
 
-  const counted = async (requests: KubeRequest[], name: string): Promise<Clusters> => {
+  const counted = async (requests: SentRequest[], name: string): Promise<Clusters> => {
     const clusters = await openControlPlane({ config, clock, userAgent: name });
     const kube = clusters.controlPlane.client;
     const request = kube.request.bind(kube);
-    kube.request = (asked) => {
-      requests.push(asked);
-      return request(asked);
+    kube.request = async <T>(asked: KubeRequest) => {
+      const sent: SentRequest = { ...asked, refused: false };
+      requests.push(sent);
+      const outcome = await request<T>(asked);
+      sent.refused = outcome.kind === "error";
+      return outcome;
     };
     return clusters;
   };
-  const syncerRequests: KubeRequest[] = [];
-  const differRequests: KubeRequest[] = [];
+  const syncerRequests: SentRequest[] = [];
+  const differRequests: SentRequest[] = [];
   const differClusters = await counted(differRequests, "differ");
   const syncerClusters = await counted(syncerRequests, "syncer");
   const [differBus, syncerBus] = await Promise.all(["differ", "syncer"].map(connect));

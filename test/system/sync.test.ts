@@ -10,6 +10,7 @@ import {
   startHops,
   verdicts,
   type Hops,
+  type SentRequest,
   type Source,
 } from "../harness/hops.ts";
 
@@ -59,10 +60,9 @@ const told = (app: App, change: string, name: string) =>
     () => changesOf(app).find((c) => c.change === change && c.object.name === name),
     { deadlineMs: DEADLINE_MS, intervalMs: 5 },
   );
-const writes = (requests: { method: string; query?: Record<string, unknown> }[]) =>
-  requests.filter(({ method, query }) => method !== "GET" && query?.["dryRun"] === undefined);
-const dryRuns = (requests: { query?: Record<string, unknown> }[]) =>
-  requests.filter(({ query }) => query?.["dryRun"] !== undefined);
+const writes = (requests: readonly SentRequest[]) =>
+  requests.filter(({ method, query, refused }) => method !== "GET" && query?.["dryRun"] === undefined && !refused);
+const dryRuns = (requests: readonly SentRequest[]) => requests.filter(({ query }) => query?.["dryRun"] !== undefined);
 
 /** Until the differ has seen the newest state of everything: all Synced. */
 const synced = (app: App) =>

@@ -32,8 +32,8 @@ export interface Evidence {
   now: Seen;
   by: string | undefined;
   record: Remembered | undefined;
-  /** An earlier event of the object is waiting for a record already. */
-  waiting: boolean;
+  /** An earlier event of the object is waiting for a record already; with the imprint that was expected then. */
+  waiting: { expected: string | undefined } | undefined;
   /** The record came a moment ago: in the same second a second apply of ours has the same time as the first. */
   recordIsFresh: boolean;
 }
@@ -50,7 +50,7 @@ export function judge(evidence: Evidence): Judgement {
     return same ? "quiet" : "suspect";
   }
 
-  if (now.imprint === expectedImprint(before, now, record)) return "quiet";
+  if (now.imprint === (waiting?.expected ?? expectedImprint(before, now, record))) return "quiet";
   const byUs = by === FIELD_MANAGER;
   if (now.appliedAt !== undefined && now.appliedAt !== record.appliedAt) return "wait"; // J2
   if (byUs && now.imprint === record.imprint) return "quiet"; // J3

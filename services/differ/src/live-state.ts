@@ -52,7 +52,7 @@ export interface LiveStateOptions {
   clock: Clock;
   logger: Logger;
   records: RecordBook;
-  tell(app: string, change: LiveChange): void;
+  tell: (app: string, change: LiveChange) => void;
 }
 
 interface Kind {
@@ -124,6 +124,7 @@ export function createLiveState(options: LiveStateOptions): LiveState {
       onState: ({ objects }) => onState(kind, objects),
       onEvent: ({ type, object }) => onEvent(kind, type, object),
       onStatus: (status) => onStatus(kind, status),
+      onProblem: (cause) => logger.error({ err: cause, kind: resource.kind }, "an event could not be read"),
     });
     // Stopped before the first list: nobody waits for it any more.
     kind.watch.synced.catch(() => undefined);
@@ -188,7 +189,7 @@ export function createLiveState(options: LiveStateOptions): LiveState {
       now: seen,
       by: observation.by,
       record,
-      waiting: held !== undefined,
+      waiting: held,
       recordIsFresh: clock.monotonic() - (record?.receivedAt ?? -Infinity) < FRESH_MS,
     });
     if (judgement === "wait") return hold(kind, id, observation, held, record && expectedImprint(before, seen, record));

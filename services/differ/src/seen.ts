@@ -1,8 +1,7 @@
 // Seen (pure): what is kept of a live object. Enough to compare, to judge its next event and to show its health; the
 // object itself is not kept.
 import { hash } from "node:crypto";
-import { imprintOf, ownEntry, type Footprint } from "@driftless/kube/footprint";
-import { FIELD_MANAGER } from "@driftless/kube/footprint";
+import { FIELD_MANAGER, imprintOf, ownEntry, type Footprint } from "@driftless/kube/footprint";
 import { canonicalJson } from "@driftless/kube/canonical-json";
 import type { KubeObject, ManagedFieldsEntry } from "@driftless/kube/resource";
 import { healthOf, type Health } from "@driftless/manifests/health/health";
@@ -79,10 +78,14 @@ function newestManager(entries: readonly ManagedFieldsEntry[]): string | undefin
   for (const entry of entries) {
     // Status is written all the time and says nothing about who changed what was asked for.
     if (entry.subresource === "status") continue;
-    const time = entry.time ?? "";
-    const newestTime = newest?.time ?? "";
     // Times have whole seconds; in a tie it was the other one who came last, or nobody would ask.
-    if (!newest || time > newestTime || (time === newestTime && newest.manager === FIELD_MANAGER)) newest = entry;
+    if (!newest || timeOf(entry) > timeOf(newest) || (timeOf(entry) === timeOf(newest) && isOurs(newest)))
+      newest = entry;
   }
   return newest?.manager;
 }
+
+const isOurs = ({ manager }: ManagedFieldsEntry): boolean => manager === FIELD_MANAGER;
+
+/** An entry made through the scale subresource has no time; it stands only as long as it owns `replicas`. */
+const timeOf = ({ time }: ManagedFieldsEntry): string => time ?? "9999";

@@ -172,9 +172,11 @@ async function sendFenced(
     if (error.code !== "CONFLICT" && error.code !== "ALREADY_EXISTS")
       return refused(applyFailure(error, key, resource));
 
-    const why = await withdrawn(step.controlPlane.client, step.claim);
+    const [why, now] = await Promise.all([
+      withdrawn(step.controlPlane.client, step.claim),
+      read(step, resource, key, "newest"),
+    ]);
     if (why) throw new Withdrawn(why); // S4
-    const now = await read(step, resource, key, "newest");
     if (now.kind === "ok") {
       const owner = otherOwner(step, now.object, key);
       if (owner !== undefined) return refused(ownedByOther(key, owner)); // S5
