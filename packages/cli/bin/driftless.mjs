@@ -10,7 +10,7 @@ const here = dirname(realpathSync(fileURLToPath(import.meta.url)));
 const main = join(here, "../src/main.ts");
 const ours = join(here, "../../../node_modules/.bin/node");
 
-if (process.features.typescript) {
+if (Number.parseInt(process.versions.node, 10) >= 24) {
   await import(main);
 } else if (!existsSync(ours)) {
   process.stderr.write("driftless: needs Node 24, which `npm install` in the clone brings along. Run that first.\n");

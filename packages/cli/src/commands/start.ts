@@ -1,5 +1,6 @@
 // `driftless start` (npm start): everything in the foreground, then the transitions live, until Ctrl-C.
 import { systemClock } from "@driftless/process/clock";
+import { CliError } from "../cli-error.ts";
 import { ownKubeconfig, ownNats, withBus, type ConnectionOptions } from "../connection.ts";
 import { note, paint, say } from "../output.ts";
 import { terminalProgress } from "../progress.ts";
@@ -28,6 +29,9 @@ export async function start(extra: string[], options: ConnectionOptions & StartO
     namespace,
     progress: terminalProgress(),
     signal: stopping.signal,
+  }).catch((error: unknown) => {
+    // Whatever broke off then was meant to.
+    throw stopping.signal.aborted ? new CliError("stopped before it was ready; nothing is left running") : error;
   });
   let failure: Error | undefined;
   try {
