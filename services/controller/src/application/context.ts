@@ -1,0 +1,284 @@
+// Context of the Application machine: small, never changed in place, rebuilt from the Application at a start.
+// Everything in it is either read from the Application (`view`) or may be lost without harm.
+import type {
+  ApplicationSource,
+  ConditionField,
+  HistoryEntry,
+  OperationField,
+  OperationState,
+} from "@driftless/contracts/application";
+import type { Failure } from "@driftless/contracts/failure";
+import type { Cause, Health, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
+import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
+import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
+import type { Wish } from "./events.ts";
+import { resumedOperation } from "./operation-record.ts";
+import type { SyncOptions } from "./sync-options.ts";
+import { inventoryOf, type AppView, type RetryPolicy } from "./view.ts";
+
+/** What the last good fetch and render gave; later passes begin from it. */
+export interface Render {
+  revision: string;
+  observation: number;
+  renderKey: string;
+  manifestsDigest: string;
+  inputsDigest: string;
+  sourceType: string;
+  /** Of the parameters it was rendered with. */
+  sourceHash: string;
+  targetRevision: string;
+  sourceField: ApplicationSource;
+}
+
+/** One object as the last comparison, prediction or apply left it. */
+export interface ObjectState {
+  key: ObjectKey;
+  status: "Synced" | "OutOfSync" | "Unknown";
+  live?: LiveIdentity;
+  health?: Health;
+  /** Live and ours, and no longer desired. */
+  extra: boolean;
+  /** Why it is never pruned. */
+  keep?: string;
+  keepOnDelete?: string;
+  /** The API server has been asked what an apply would do (or need not be). */
+  predicted: boolean;
+  fields: readonly FieldDifference[];
+  managers: readonly string[];
+  takenFrom?: readonly string[];
+  message?: string;
+  failure?: Failure;
+}
+
+export interface Pass {
+  causes: readonly Cause[];
+  since: number;
+  hard: boolean;
+  freshness: "latest" | "observed";
+  lane: "now" | "bulk";
+  targetRevision: string;
+  /** The revision was named by an operation: the result is not what the Application follows. */
+  pinned: boolean;
+  requestId: string;
+  sentAt: number;
+  extraPaths: readonly string[];
+  /** How often it went back a hop; more than a few times means that bodies do not last. */
+  hopsBack: number;
+  fetched?: { revision: string; observation: number; bundleDigest?: string };
+  render?: Render;
+  timings: Omit<HopTimings, "totalMs">;
+  refreshAnnotation?: string;
+}
+
+export interface OperationRequest {
+  field: OperationField;
+  automated: boolean;
+  /** Taken up again after a restart, under its own id. */
+  resumed?: { id: string; startedAt: string; retryCount: number; retryAt?: number };
+}
+
+export interface Operation {
+  id: string;
+  epoch: number;
+  automated: boolean;
+  /** Out-of-sync objects of an attempted revision only (self-heal): leaves no history. */
+  partial: boolean;
+  dryRun: boolean;
+  prune: boolean;
+  field: OperationField;
+  options: SyncOptions;
+  retry: RetryPolicy;
+  render: Render;
+  startedAt: string;
+  retryCount: number;
+  retryAt?: number;
+  /** The pause is over and a comparison of this operation's own manifests has been asked for. */
+  retryDue: boolean;
+  causes: readonly Cause[];
+  since: number;
+  lane: "now" | "bulk";
+  apply: readonly PlannedObject[];
+  prunes: readonly PlannedObject[];
+  toPredict: readonly PlannedObject[];
+  predicted: boolean;
+  recorded: boolean;
+  requestId: string;
+  sentAt: number;
+  hopsBack: number;
+  results: readonly AppliedObject[];
+  timings: Omit<HopTimings, "totalMs">;
+  outcome?: {
+    phase: "Succeeded" | "Failed" | "Error";
+    message: string;
+    retryable: boolean;
+    failures: readonly Failure[];
+  };
+}
+
+export interface Deletion {
+  requestId: string;
+  remaining: readonly ObjectState[];
+  /** Keys of objects that asked to stay. */
+  kept: readonly string[];
+  attempts: number;
+  finished: boolean;
+  failure?: Failure;
+}
+
+export type Decision =
+  | { kind: "none" }
+  | { kind: "sync"; request: OperationRequest; partial: boolean }
+  /** Self-heal pacing: look again then. */
+  | { kind: "pause"; delayMs: number }
+  | { kind: "refuse"; condition: ConditionField };
+
+export interface Comparison {
+  server: string;
+  images: readonly string[];
+  namespaceMissing: boolean;
+}
+
+export interface Context {
+  view: AppView;
+  /** Differs for each life of the actor, so that no answer of an earlier one is taken for one of this. */
+  nonce: string;
+  seq: number;
+  /** Revision of our replica's key: the fence of operations. */
+  epoch: number;
+  /** Blob of no manifests at all: what a deletion compares against. */
+  emptyManifestsDigest: string;
+  now: number;
+  /** Look again as soon as nothing is under way (`lookAgain`). */
+  wish?: Wish;
+  pass?: Pass;
+  render?: Render;
+  observationSeen: number;
+  objects: readonly ObjectState[];
+  comparison?: Comparison;
+  /** Keys that were ours before the first comparison of this life. */
+  inventory: readonly ObjectKey[];
+  verdict: "Unknown" | "Synced" | "OutOfSync";
+  verdictPending: boolean;
+  decision: Decision;
+  /** Why the last look failed, since when, how often in a row. */
+  failed?: { failures: readonly Failure[]; since: number; attempts: number; shown: boolean };
+  warnings: readonly Failure[];
+  /** What WatchSource last registered, so that it is sent again only when it differs. */
+  watched?: string;
+  /** What the last sync left to be shown: SyncError. */
+  syncCondition?: ConditionField;
+  request?: OperationRequest;
+  /** `operation` fields up to this one are taken (or refused) and may be removed. */
+  takenOperationHash: string;
+  operation?: Operation;
+  /** Of the last operation, as the Application shows it. */
+  operationState?: OperationState;
+  history: readonly HistoryEntry[];
+  heal: {
+    attempts: number;
+    finishedAt: number;
+    requestId: string;
+    objects: readonly PlannedObject[];
+    by: readonly string[];
+    since: number;
+  };
+  /** LiveChanged that came while an apply ran, judged after it. */
+  heldBack: readonly { key: ObjectKey; resourceVersion: string; change: "suspect" | "deleted"; by?: string }[];
+  deletion?: Deletion;
+  superseded: number;
+  reported: SyncState;
+  transition?: { from: SyncState; to: SyncState };
+  /** Of the last pass or operation, for the transitions. */
+  causes: readonly Cause[];
+  since: number;
+  timings: Omit<HopTimings, "totalMs">;
+  /** Refresh annotation that has been answered and may be removed. */
+  lastOperationId?: string;
+  answeredRefresh?: string;
+  takenRefresh?: string;
+}
+
+export interface Input {
+  view: AppView;
+  nonce: string;
+  epoch: number;
+  emptyManifestsDigest: string;
+  now: number;
+}
+
+export function initialContext(input: Input): Context {
+  const { view, now } = input;
+  const { status } = view;
+  const resumed = resumedOperation(view);
+  return {
+    view,
+    nonce: input.nonce,
+    seq: 0,
+    epoch: input.epoch,
+    emptyManifestsDigest: input.emptyManifestsDigest,
+    now,
+    observationSeen: 0,
+    objects: [],
+    inventory: inventoryOf(status),
+    verdict: "Unknown",
+    verdictPending: false,
+    decision: { kind: "none" },
+    warnings: [],
+    syncCondition: (status.conditions ?? []).find((condition) => condition.type === "SyncError"),
+    request: resumed,
+    takenOperationHash: "",
+    operationState: startingState(status.operationState, now),
+    history: status.history ?? [],
+    heal: {
+      attempts: status.operationState?.operation?.sync?.autoHealAttemptsCount ?? 0,
+      finishedAt: Date.parse(status.operationState?.finishedAt ?? "") || 0,
+      requestId: "",
+      objects: [],
+      by: [],
+      since: now,
+    },
+    heldBack: [],
+    superseded: 0,
+    reported: "Unknown",
+    causes: [],
+    since: now,
+    timings: {},
+  };
+}
+
+/** Asked to end while nobody ran it: it has ended. */
+function startingState(state: OperationState | undefined, now: number): OperationState | undefined {
+  if (state?.phase !== "Terminating") return state;
+  return {
+    ...state,
+    phase: "Failed",
+    message: "Operation terminated",
+    finishedAt: `${new Date(now).toISOString().slice(0, 19)}Z`,
+  };
+}
+
+export const sameKey = (a: ObjectKey, b: ObjectKey): boolean =>
+  a.name === b.name && a.kind === b.kind && a.namespace === b.namespace && a.group === b.group;
+
+export const keyOf = (key: ObjectKey): ObjectKey => ({
+  group: key.group,
+  version: key.version,
+  kind: key.kind,
+  namespace: key.namespace,
+  name: key.name,
+});
+
+export function mergeWishes(a: Wish | undefined, b: Wish): Wish {
+  if (a === undefined) return b;
+  return {
+    // The chain that people see stays readable however often something asked.
+    causes: [...a.causes, ...b.causes].slice(0, 10),
+    hard: a.hard || b.hard,
+    freshness: a.freshness === "latest" || b.freshness === "latest" ? "latest" : "observed",
+    from: a.from === "fetch" || b.from === "fetch" ? "fetch" : "diff",
+    lane: a.lane === "now" || b.lane === "now" ? "now" : "bulk",
+    since: Math.min(a.since, b.since),
+    observation: Math.max(a.observation ?? 0, b.observation ?? 0) || undefined,
+    revision: (b.observation ?? 0) >= (a.observation ?? 0) ? (b.revision ?? a.revision) : (a.revision ?? b.revision),
+  };
+}

@@ -1,0 +1,131 @@
+// Decision (pure): what follows from a comparison. The order of the questions is Argo CD's (contract §2).
+import type { OperationField, OperationState } from "@driftless/contracts/application";
+import { failure, failureText } from "@driftless/contracts/failure";
+import type { Context, Decision, ObjectState, Render } from "./context.ts";
+import { INFO, infoOf } from "./operation-record.ts";
+import { healAttempts, healPauseMs } from "./retry-delay.ts";
+
+/** Children made by a controller from one of our objects are not the app's to prune, nor a difference. */
+const belongsToOwner = (object: ObjectState): boolean => object.extra && /owned by/.test(object.keep ?? "");
+
+export function verdictOf(objects: readonly ObjectState[]): "Unknown" | "Synced" | "OutOfSync" {
+  const counted = objects.filter((object) => !belongsToOwner(object));
+  if (counted.some((object) => object.status === "OutOfSync")) return "OutOfSync";
+  return counted.some((object) => object.status === "Unknown") ? "Unknown" : "Synced";
+}
+
+export const prunable = (object: ObjectState): boolean =>
+  object.extra && object.keep === undefined && object.live !== undefined;
+
+/** Objects that a sync of everything would have to leave alone because of an error that concerns the whole. */
+const blocking = (object: ObjectState): boolean =>
+  object.status === "Unknown" && object.failure !== undefined && object.failure.code !== "KIND_UNAVAILABLE";
+
+/** Whether the Application's last operation already brought this very desired state about (or failed to). */
+export function alreadyAttempted(state: OperationState | undefined, render: Render): boolean {
+  if (!state?.operation) return false;
+  if (state.phase === "Running" || state.phase === "Terminating") return false;
+  const { sync } = state.operation;
+  if (sync?.dryRun) return false;
+  if (infoOf(state.operation, INFO.sourceHash) !== undefined) {
+    return (
+      infoOf(state.operation, INFO.sourceHash) === render.sourceHash &&
+      infoOf(state.operation, INFO.renderKey) === render.renderKey
+    );
+  }
+  // Begun by Argo CD: it compares revision and source.
+  const done = state.syncResult;
+  if (done === undefined) return true;
+  const source = done.source;
+  return (
+    done.revision === render.revision &&
+    source?.repoURL === render.sourceField.repoURL &&
+    (source?.path ?? "") === (render.sourceField.path ?? "") &&
+    (source?.targetRevision ?? "") === (render.sourceField.targetRevision ?? "")
+  );
+}
+
+/** The same inputs, parameters and tools gave other manifests: not a new desired state (DESIGN §3). */
+export function nondeterministic(state: OperationState | undefined, render: Render): boolean {
+  const before = infoOf(state?.operation, INFO.manifestsDigest);
+  return (
+    before !== undefined &&
+    before !== render.manifestsDigest &&
+    infoOf(state?.operation, INFO.renderKey) === render.renderKey &&
+    infoOf(state?.operation, INFO.sourceHash) === render.sourceHash
+  );
+}
+
+export function automatedOperation(context: Context, partial: boolean, now: number): OperationField {
+  const { automated, syncOptionTexts, retry } = context.view.desired!;
+  return {
+    sync: {
+      ...(automated!.prune ? { prune: true } : {}),
+      ...(syncOptionTexts.length > 0 ? { syncOptions: syncOptionTexts } : {}),
+      ...(partial ? { autoHealAttemptsCount: healAttempts(context.heal, now) + 1 } : {}),
+    },
+    initiatedBy: { automated: true },
+    retry: retry ?? { limit: 5 },
+  };
+}
+
+export function decide(context: Context, now: number): Decision {
+  const { view, request, objects, render } = context;
+  const desired = view.desired;
+  if (desired === undefined || render === undefined || context.operation || view.deletion) return { kind: "none" };
+  if (request) {
+    const waitMs = (request.resumed?.retryAt ?? 0) - now;
+    if (waitMs > 0 && context.verdict === "OutOfSync") return { kind: "pause", delayMs: waitMs };
+    return { kind: "sync", request, partial: false };
+  }
+  const automated = desired.automated;
+  if (!automated || context.verdict !== "OutOfSync") return { kind: "none" };
+  if (view.operation && view.operationHash !== context.takenOperationHash) return { kind: "none" };
+  if (objects.some(blocking)) return { kind: "none" };
+  const prune = automated.prune && !desired.options.pruneNever;
+  const differing = objects.filter((object) => object.status === "OutOfSync");
+  if (!differing.some((object) => !object.extra || (prune && prunable(object)))) return { kind: "none" };
+  const state = context.operationState;
+  if (nondeterministic(state, render)) return { kind: "none" };
+  const attempted = alreadyAttempted(state, render);
+  if (attempted && state?.phase !== "Succeeded") {
+    const before = context.syncCondition?.message ?? `[APPLY_FAILED] ${state?.message ?? ""}`;
+    const message = before.includes("Failed last sync attempt")
+      ? before
+      : before.replace(/^(\[[A-Z_]+\] )?/, `$1Failed last sync attempt to ${render.revision}: `);
+    return { kind: "refuse", condition: { type: "SyncError", message } };
+  }
+  if (attempted && !automated.selfHeal) return { kind: "none" };
+  if (prune && !automated.allowEmpty && objects.length > 0 && objects.every((object) => object.extra)) {
+    const refused = failure("WIPE_REFUSED", "auto-sync will wipe out all resources");
+    return { kind: "refuse", condition: { type: "SyncError", message: failureText(refused) } };
+  }
+  if (attempted) {
+    const delayMs = healPauseMs(context.heal, now);
+    if (delayMs > 0) return { kind: "pause", delayMs };
+  }
+  return {
+    kind: "sync",
+    request: { field: automatedOperation(context, attempted, now), automated: true },
+    partial: attempted,
+  };
+}
+
+/**
+ * Whether a suspected object may be put right at once, before any comparison: the drift of an app that is Synced and
+ * heals itself. Everything else takes the long way.
+ */
+export function mayHealAtOnce(context: Context, now: number): boolean {
+  const { view, render } = context;
+  return (
+    view.desired?.automated?.selfHeal === true &&
+    view.deletion === undefined &&
+    context.request === undefined &&
+    context.operation === undefined &&
+    render !== undefined &&
+    !nondeterministic(context.operationState, render) &&
+    render.sourceHash === view.sourceHash &&
+    context.failed === undefined &&
+    healPauseMs(context.heal, now) === 0
+  );
+}

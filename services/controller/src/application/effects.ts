@@ -1,0 +1,247 @@
+// Effects of the Application machine (pure): what each name in the chart means, as messages and writes for the host.
+import type { MessageDefinition, MessageOf } from "@driftless/contracts/message";
+import { FetchSource, WatchSource } from "@driftless/contracts/pipeline/2-fetch";
+import { RenderManifests } from "@driftless/contracts/pipeline/3-render";
+import { ComputeDiff, type Target } from "@driftless/contracts/pipeline/4-diff";
+import { ApplyStep, PredictStep } from "@driftless/contracts/pipeline/5-sync";
+import { ApplicationChanged, type SyncState } from "@driftless/contracts/pipeline/6-application";
+import type { Context } from "./context.ts";
+import type { EffectName } from "./effect-names.ts";
+import type { AppEvent } from "./events.ts";
+import { appHealth } from "./health.ts";
+import { knownRender, requestId, rfc3339, suspects, watchKey } from "./look.ts";
+import { conditionsOf } from "./status.ts";
+import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
+import { inventoryOf } from "./view.ts";
+
+export type Effect =
+  | { kind: "publish"; definition: MessageDefinition; message: unknown }
+  | { kind: "write"; urgency: "now" | "soon" }
+  | { kind: "measure"; what: "pass" | "operation"; result: string; seconds: Record<string, number> };
+
+const publish = <D extends MessageDefinition>(definition: D, message: MessageOf<D>): Effect[] => [
+  { kind: "publish", definition, message },
+];
+
+const RESOURCES_TOLD_MAX = 100;
+
+const request = (context: Context, requestId: string, lane: "now" | "bulk", at: number, deadlineMs: number) => ({
+  app: context.view.ref,
+  requestId,
+  shard: context.view.shard,
+  lane,
+  deadlineAt: at + deadlineMs,
+});
+
+const passRequest = (context: Context, at: number, deadlineMs = STEP_DEADLINE_MS) =>
+  request(context, context.pass!.requestId, context.pass!.lane, at, deadlineMs);
+
+function target(context: Context, manifestsDigest: string): Target {
+  const desired = context.view.desired!;
+  return {
+    destination: desired.destination,
+    manifestsDigest,
+    trackingMethod: desired.trackingMethod,
+    controlPlaneNamespace: context.view.controlPlaneNamespace,
+  };
+}
+
+function applicationChanged(context: Context, from: SyncState, to: SyncState, at: number): Effect[] {
+  const { operation, operationState } = context;
+  const differing = context.objects.filter(
+    (object) => object.status !== "Synced" || object.fields.length > 0 || (object.takenFrom?.length ?? 0) > 0,
+  );
+  return publish(ApplicationChanged, {
+    app: context.view.ref,
+    from,
+    to,
+    at: rfc3339(at),
+    revision: context.render?.revision,
+    health: context.objects.length > 0 ? appHealth(context.objects) : undefined,
+    causes: [...context.causes],
+    resources: differing.slice(0, RESOURCES_TOLD_MAX).map((object) => ({
+      ...object.key,
+      status: object.status,
+      message: object.failure?.message ?? object.message,
+      fields: [...object.fields],
+      takenFrom: [...(object.takenFrom ?? [])],
+    })),
+    resourcesTotal: differing.length,
+    operation: operation
+      ? { id: operation.id, phase: "Running", automated: operation.automated }
+      : operationState?.phase && from === "Syncing"
+        ? {
+            id: context.lastOperationId ?? "",
+            phase: operationState.phase,
+            message: operationState.message,
+            automated: operationState.operation?.initiatedBy?.automated ?? false,
+          }
+        : undefined,
+    conditions: conditionsOf(context).map(({ type = "", message = "" }) => ({ type, message })),
+    timings: { ...context.timings, totalMs: Math.max(0, at - context.since) },
+  });
+}
+
+type EffectFunction = (context: Context, event: AppEvent, at: number) => Effect[];
+
+export const EFFECTS: Record<EffectName, EffectFunction> = {
+  fetchSource: (context, _event, at) => {
+    const pass = context.pass!;
+    const known = pass.extraPaths.length === 0 ? knownRender(context) : undefined;
+    return publish(FetchSource, {
+      ...passRequest(context, at, FETCH_DEADLINE_MS),
+      source: { ...context.view.desired!.source, targetRevision: pass.targetRevision },
+      freshness: pass.freshness,
+      inputsDigest: known?.inputsDigest,
+      extraPaths: [...pass.extraPaths],
+    });
+  },
+
+  renderManifests: (context, _event, at) =>
+    publish(RenderManifests, {
+      ...passRequest(context, at),
+      bundleDigest: context.pass!.fetched!.bundleDigest!,
+      path: context.view.desired!.source.path,
+      directory: context.view.desired!.directory,
+    }),
+
+  computeDiff: (context, _event, at) =>
+    publish(ComputeDiff, {
+      ...passRequest(context, at),
+      target: target(context, (context.pass!.render ?? context.render)!.manifestsDigest),
+      inventory: [...context.inventory],
+    }),
+
+  predictSuspects: (context, _event, at) =>
+    publish(PredictStep, {
+      ...passRequest(context, at),
+      target: target(context, (context.pass!.render ?? context.render)!.manifestsDigest),
+      objects: suspects(context.objects).map((object) => ({ ...object.key, live: object.live })),
+      createsNamespace: createsNamespace(context, context.view.desired!.options.createNamespace),
+    }),
+
+  watchSource: (context, _event, at) => {
+    const { view, render, pass } = context;
+    if (!view.desired || !render || pass?.pinned || context.watched === watchKey(context)) return [];
+    return publish(WatchSource, {
+      ...request(context, `${requestId(context)}-watch`, "bulk", at, FETCH_DEADLINE_MS),
+      source: view.desired.source,
+      inputsDigest: render.inputsDigest,
+      revision: render.revision,
+      pollIntervalMs: view.pollIntervalMs,
+    });
+  },
+
+  // So that the push which repairs it is noticed: without inputs, any move of the ref counts.
+  watchBroken: (context, event, at) => {
+    const { view, pass } = context;
+    if (!view.desired || pass?.pinned) return [];
+    return publish(WatchSource, {
+      ...request(context, `${requestId(context)}-watch`, "bulk", at, FETCH_DEADLINE_MS),
+      source: view.desired.source,
+      inputsDigest: event.type === "RenderFailed" ? event.message.inputsDigest : undefined,
+      revision: pass?.fetched?.revision,
+      pollIntervalMs: view.pollIntervalMs,
+    });
+  },
+
+  predictStep: (context, _event, at) => {
+    const operation = context.operation!;
+    if (operation.predicted) return [];
+    return publish(PredictStep, {
+      ...request(context, operation.requestId, operation.lane, at, STEP_DEADLINE_MS),
+      target: target(context, operation.render.manifestsDigest),
+      objects: [...operation.toPredict],
+      createsNamespace: createsNamespace(context, operation.options.createNamespace),
+    });
+  },
+
+  applyStep: (context, _event, at) => {
+    const operation = context.operation!;
+    return publish(ApplyStep, {
+      ...request(context, operation.requestId, operation.lane, at, STEP_DEADLINE_MS),
+      operationId: operation.id,
+      epoch: operation.epoch,
+      phase: "Sync",
+      wave: 0,
+      target: target(context, operation.render.manifestsDigest),
+      purpose: "sync",
+      apply: [...operation.apply],
+      prune: [...operation.prunes],
+      createNamespace: createsNamespace(context, operation.options.createNamespace),
+      propagation: operation.options.propagation,
+    });
+  },
+
+  healStep: (context, _event, at) =>
+    publish(ApplyStep, {
+      ...request(context, context.heal.requestId, "now", at, STEP_DEADLINE_MS),
+      operationId: `${context.view.ref.uid.slice(0, 8)}-${context.heal.requestId}`,
+      epoch: context.epoch,
+      phase: "Sync",
+      wave: 0,
+      target: target(context, context.render!.manifestsDigest),
+      purpose: "heal",
+      apply: [...context.heal.objects],
+      prune: [],
+      createNamespace: false,
+      propagation: "Foreground",
+    }),
+
+  compareForDeletion: (context, _event, at) =>
+    publish(ComputeDiff, {
+      ...request(context, context.deletion!.requestId, "now", at, STEP_DEADLINE_MS),
+      target: target(context, context.emptyManifestsDigest),
+      inventory: context.objects.length > 0 ? [...context.inventory] : inventoryOf(context.view.status),
+    }),
+
+  deleteStep: (context, _event, at) =>
+    publish(ApplyStep, {
+      ...request(context, context.deletion!.requestId, "now", at, STEP_DEADLINE_MS),
+      operationId: `${context.view.ref.uid.slice(0, 8)}-${context.deletion!.requestId}`,
+      epoch: context.epoch,
+      phase: "Sync",
+      wave: 0,
+      target: target(context, context.emptyManifestsDigest),
+      purpose: "delete",
+      apply: [],
+      prune: context.deletion!.remaining.map((object) => ({ ...object.key, live: object.live })),
+      createNamespace: false,
+      propagation: context.view.deletion?.cascade ?? "Foreground",
+    }),
+
+  publishTransition: (context, _event, at) =>
+    context.transition ? applicationChanged(context, context.transition.from, context.transition.to, at) : [],
+
+  // A heal at once is told like the sync it was, though the machine never left Synced.
+  publishHeal: (context, _event, at) => [
+    ...applicationChanged(context, "Synced", "OutOfSync", context.since),
+    ...applicationChanged(context, "OutOfSync", "Syncing", context.since),
+    ...applicationChanged(context, "Syncing", "Synced", at),
+  ],
+
+  writeStatus: () => [{ kind: "write", urgency: "now" }],
+  writeSoon: () => [{ kind: "write", urgency: "soon" }],
+
+  measurePass: (context) => [
+    { kind: "measure", what: "pass", result: context.verdict, seconds: hopSeconds(context.timings) },
+  ],
+  measureOperation: (context) => [
+    {
+      kind: "measure",
+      what: "operation",
+      result: context.operationState?.phase ?? "",
+      seconds: hopSeconds({ predictMs: context.timings.predictMs, applyMs: context.timings.applyMs }),
+    },
+  ],
+};
+
+const createsNamespace = (context: Context, wanted: boolean): boolean =>
+  wanted && (context.comparison?.namespaceMissing ?? false);
+
+const hopSeconds = (timings: Context["timings"]): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(timings)
+      .filter(([, ms]) => typeof ms === "number")
+      .map(([hop, ms]) => [hop.replace(/Ms$/, ""), Number(ms) / 1000]),
+  );

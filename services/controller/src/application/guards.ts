@@ -1,0 +1,112 @@
+// Guards of the Application machine (pure): the questions that the chart asks by name.
+import { isRetryable } from "@driftless/contracts/failure";
+import type { Context } from "./context.ts";
+import { mayHealAtOnce } from "./decision.ts";
+import type { AppEvent } from "./events.ts";
+import { HOPS_BACK_MAX, beginsAtDiff, knownRender, needsPrediction } from "./look.ts";
+import { canRetry, deletionConsent, isNews, isSuperseded, mayRenderAgain, predictionFailures } from "./operation.ts";
+
+export interface Asked {
+  context: Context;
+  event: AppEvent;
+}
+
+const requestIdOf = (event: AppEvent): string | undefined =>
+  "message" in event && "requestId" in event.message ? String(event.message.requestId) : undefined;
+
+const answers = (event: AppEvent, requestId: string | undefined): boolean =>
+  requestId !== undefined && requestId !== "" && requestIdOf(event) === requestId;
+
+const bodyGone = (event: AppEvent): boolean =>
+  "message" in event && "failure" in event.message && (event.message.failure as { code?: string }).code === "BLOB_GONE";
+
+const mayLook = ({ wish, view, verdictPending, operation, deletion }: Context): boolean => {
+  if (!wish || !view.desired || view.deletion || deletion || verdictPending) return false;
+  if (!operation) return true;
+  // Objects that are being applied would be judged in the middle of it. A pause between attempts is another matter:
+  // an automated operation may be overtaken there, a manual one goes on undisturbed.
+  return operation.retryAt !== undefined && (operation.retryDue || operation.automated);
+};
+
+const passAnswer = ({ context, event }: Asked): boolean => answers(event, context.pass?.requestId);
+const stepAnswer = ({ context, event }: Asked): boolean => answers(event, context.operation?.requestId);
+
+export const GUARDS = {
+  mayLook: ({ context }: Asked) => mayLook(context),
+  mayLookAtCluster: ({ context }: Asked) => mayLook(context) && beginsAtDiff(context),
+  shouldLookAgain: ({ context }: Asked) =>
+    context.wish === undefined && context.failed !== undefined && context.failed.failures.some(isRetryable),
+
+  isPassAnswer: passAnswer,
+  isOldObservation: (asked: Asked) =>
+    passAnswer(asked) &&
+    asked.event.type === "SourceFetched" &&
+    asked.event.message.observation < asked.context.observationSeen &&
+    asked.context.pass!.hopsBack === 0,
+  inputsSame: (asked: Asked) =>
+    passAnswer(asked) &&
+    asked.event.type === "SourceFetched" &&
+    asked.event.message.bundleDigest === undefined &&
+    knownRender(asked.context) !== undefined,
+  inputsMissing: (asked: Asked) =>
+    passAnswer(asked) && asked.event.type === "SourceFetched" && asked.event.message.bundleDigest === undefined,
+  isBodyGone: (asked: Asked) =>
+    passAnswer(asked) && bodyGone(asked.event) && asked.context.pass!.hopsBack < HOPS_BACK_MAX,
+  mayFetchMore: (asked: Asked) => passAnswer(asked) && asked.context.pass!.hopsBack < HOPS_BACK_MAX,
+  needsPrediction: ({ context }: Asked) => needsPrediction(context),
+
+  isSynced: ({ context }: Asked) => context.verdict === "Synced",
+  isOutOfSync: ({ context }: Asked) => context.verdict === "OutOfSync",
+  isUnknown: ({ context }: Asked) => context.verdict === "Unknown",
+  mustSync: ({ context }: Asked) => context.decision.kind === "sync",
+  mustPause: ({ context }: Asked) => context.decision.kind === "pause",
+  becomesBlocked: ({ context, event }: Asked) =>
+    event.type === "ApplicationUpdated" && !event.view.desired && context.view.desired !== undefined,
+
+  isStepAnswer: stepAnswer,
+  isRecordOfOperation: ({ context, event }: Asked) =>
+    event.type === "OperationRecorded" && event.operationId === context.operation?.id,
+  isStepBodyGone: (asked: Asked) => stepAnswer(asked) && bodyGone(asked.event) && mayRenderAgain(asked.context),
+  dryRunFailed: ({ context }: Asked) => context.operation!.predicted && predictionFailures(context).length > 0,
+  isReady: ({ context }: Asked) => context.operation!.predicted && context.operation!.recorded,
+  isReadyWithNothingToDo: ({ context }: Asked) => {
+    const { predicted, recorded, apply, prunes, dryRun } = context.operation!;
+    return predicted && recorded && (dryRun || (apply.length === 0 && prunes.length === 0));
+  },
+  isReadyButSuperseded: ({ context }: Asked) =>
+    context.operation!.predicted && context.operation!.recorded && isSuperseded(context),
+  canRetry: ({ context }: Asked) => canRetry(context),
+  isTerminated: ({ event }: Asked) =>
+    event.type === "ApplicationUpdated" && event.view.status.operationState?.phase === "Terminating",
+  isRetryComparison: ({ context }: Asked) =>
+    context.operation!.retryDue && context.render?.manifestsDigest === context.operation!.render.manifestsDigest,
+  isOvertaken: ({ context }: Asked) =>
+    context.operation!.automated && context.render?.manifestsDigest !== context.operation!.render.manifestsDigest,
+  isRetryDue: ({ context }: Asked) => context.operation!.retryDue,
+
+  isHealthOnly: ({ event }: Asked) => event.type === "LiveChanged" && event.message.change === "health",
+  isDriftToHeal: ({ context, event }: Asked) =>
+    event.type === "LiveChanged" &&
+    event.message.change === "suspect" &&
+    event.message.live !== undefined &&
+    isNews(context, event) &&
+    mayHealAtOnce(context, event.at),
+  isDrift: ({ context, event }: Asked) => event.type === "LiveChanged" && isNews(context, event),
+  isHealAnswer: ({ context, event }: Asked) => answers(event, context.heal.requestId),
+  healWasNeedless: ({ context, event }: Asked) =>
+    answers(event, context.heal.requestId) &&
+    event.type === "StepApplied" &&
+    event.message.objects.every((object) => object.outcome === "unchanged"),
+  healFailed: ({ context, event }: Asked) =>
+    answers(event, context.heal.requestId) &&
+    (event.type === "StepFailed" ||
+      (event.type === "StepApplied" && event.message.objects.some((object) => object.outcome === "failed"))),
+
+  isBeingDeleted: ({ context }: Asked) => context.view.deletion !== undefined,
+  deletionBegins: ({ context, event }: Asked) =>
+    event.type === "ApplicationUpdated" && event.view.deletion !== undefined && context.deletion === undefined,
+  isDeletionAnswer: ({ context, event }: Asked) => answers(event, context.deletion?.requestId),
+  isDeletionFinished: ({ context }: Asked) => context.deletion!.finished || deletionConsent(context) === "no",
+  isDeletionHeld: ({ context }: Asked) => !context.view.desired || deletionConsent(context) === "confirm",
+  hasRemaining: ({ context }: Asked) => context.deletion!.remaining.length > 0,
+} satisfies Record<string, (asked: Asked) => boolean>;

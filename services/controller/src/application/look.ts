@@ -1,0 +1,475 @@
+// Steps of the refresh region (pure): what a pass through fetch, render and diff makes of the context.
+import { failure, isRetryable, type Failure } from "@driftless/contracts/failure";
+import type { Cause, Destination, ObjectKey } from "@driftless/contracts/identity";
+import type { MessageOf } from "@driftless/contracts/message";
+import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
+import type { Prediction } from "@driftless/contracts/pipeline/5-sync";
+import { fnv1a32 } from "@driftless/contracts/subject";
+import { isNewer } from "@driftless/kube/resource-version";
+import { keyText } from "@driftless/manifests/resource-key";
+import { keyOf, mergeWishes, type Context, type ObjectState, type Pass, type Render } from "./context.ts";
+import { unsupportedInOperation } from "./unsupported.ts";
+import { decide, verdictOf } from "./decision.ts";
+import type { AppEvent, EventOf, Wish } from "./events.ts";
+import { INFO, infoOf } from "./operation-record.ts";
+import { objectAllowed } from "./project.ts";
+import type { AppView } from "./view.ts";
+
+export const rfc3339 = (at: number): string => new Date(at).toISOString();
+
+/** Kubernetes' own precision, for what Argo CD's clients parse. */
+export const seconds = (at: number): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
+
+export const requestId = (context: Context): string => `${context.nonce}-${context.seq + 1}`;
+
+/** How many hops back one pass may take before it gives up: bodies that vanish at once never end it otherwise. */
+export const HOPS_BACK_MAX = 5;
+
+const GRACE_MS = 180_000;
+
+const cause = (kind: Cause["kind"], at: number, more: Omit<Cause, "kind" | "at"> = {}): Cause => ({
+  kind,
+  at: rfc3339(at),
+  ...more,
+});
+
+export function wish(
+  kind: Cause["kind"],
+  at: number,
+  more: Omit<Cause, "kind" | "at"> = {},
+  over: Partial<Wish> = {},
+): Wish {
+  return {
+    causes: [cause(kind, at, more)],
+    hard: false,
+    freshness: "observed",
+    from: "fetch",
+    lane: "now",
+    since: at,
+    ...over,
+  };
+}
+
+export function want(context: Context, wished: Wish): Partial<Context> {
+  // What cannot be done anyway is not remembered; a change of the Application brings its own wish.
+  return context.view.desired ? { wish: mergeWishes(context.wish, wished) } : {};
+}
+
+export function onSourceChanged(context: Context, event: EventOf<"SourceChanged">): Partial<Context> {
+  const { observation, revision, cause: why } = event.message;
+  if (observation <= (context.render?.observation ?? 0)) return {};
+  return {
+    observationSeen: Math.max(context.observationSeen, observation),
+    ...want(context, {
+      causes: [why],
+      hard: false,
+      freshness: "observed",
+      from: "fetch",
+      lane: "now",
+      since: Math.min(event.at, Date.parse(why.at) || event.at),
+      observation,
+      revision,
+    }),
+  };
+}
+
+/** A new state of the Application itself: what somebody changed is compared with what was known. */
+export function updateView(context: Context, view: AppView, at: number): Partial<Context> {
+  const before = context.view;
+  const next: Context = { ...context, view };
+  const changes: Partial<Context> = { view };
+  let wished = context.wish;
+  const add = (more: Wish) => {
+    if (view.desired) wished = mergeWishes(wished, more);
+  };
+  if (view.sourceHash !== before.sourceHash) changes.render = undefined;
+  if (view.desiredHash !== before.desiredHash) {
+    add(wish("spec", at, { detail: "spec changed" }));
+    if (!view.desired) wished = undefined;
+  }
+  if (view.refresh !== undefined && view.refresh !== context.takenRefresh) {
+    changes.takenRefresh = view.refresh;
+    if (view.desired) {
+      const hard = view.refresh === "hard";
+      add(wish("refresh", at, { detail: `annotation refresh: ${view.refresh}` }, { freshness: "latest", hard }));
+    } else {
+      changes.answeredRefresh = view.refresh;
+    }
+  }
+  if (view.refresh === undefined) changes.takenRefresh = undefined;
+  // The next one may say the very same.
+  if (view.operation === undefined) changes.takenOperationHash = "";
+  Object.assign(changes, takeRequest({ ...next, ...changes }, at));
+  if (changes.request && changes.request !== context.request) {
+    const by = changes.request.field.initiatedBy?.username;
+    add(wish("user", at, { by, detail: "sync requested" }, { freshness: "latest" }));
+  }
+  changes.wish = wished;
+  return changes;
+}
+
+/** The `operation` field: taken as a request, or refused by ending it, never left hanging. */
+export function takeRequest(context: Context, at: number): Partial<Context> {
+  const { view } = context;
+  if (!view.operation || view.operationHash === context.takenOperationHash || context.request) return {};
+  const refuse = (failures: readonly Failure[]): Partial<Context> => ({
+    takenOperationHash: view.operationHash,
+    operationState: endedBeforeBegin(view.operation!, failures, at),
+  });
+  // While one is running its record stays; this one is looked at again when that has ended.
+  if (context.operation) return {};
+  const paths = unsupportedInOperation(view.operation);
+  if (paths.length > 0)
+    return refuse(paths.map((path) => failure("UNSUPPORTED_FIELD", `not honoured yet: ${path}`, { path })));
+  if (!view.desired) return refuse(view.blocked);
+  return {
+    takenOperationHash: view.operationHash,
+    request: { field: view.operation, automated: view.operation.initiatedBy?.automated ?? false },
+  };
+}
+
+export function endedBeforeBegin(
+  operation: NonNullable<AppView["operation"]>,
+  failures: readonly Failure[],
+  at: number,
+  startedAt = seconds(at),
+): NonNullable<Context["operationState"]> {
+  const message = failures
+    .map(
+      (one) =>
+        `[${one.code}] ${one.path && one.code === "UNSUPPORTED_FIELD" ? `UNSUPPORTED_FIELD ${one.path}` : one.message}`,
+    )
+    .join("; ");
+  return { operation, phase: "Error", message, startedAt, finishedAt: seconds(at) };
+}
+
+/** Begins the pass that is wished for. */
+export function beginPass(context: Context, at: number): Partial<Context> {
+  const wished = context.wish!;
+  const desired = context.view.desired!;
+  const { request, operation } = context;
+  const named = operation?.retryDue ? operation.render.revision : request?.field.sync?.revision;
+  const pinned = Boolean(named) && named !== desired.source.targetRevision;
+  const pass: Pass = {
+    causes: wished.causes,
+    since: wished.since,
+    hard: wished.hard,
+    freshness: wished.freshness,
+    lane: wished.lane,
+    targetRevision: named || desired.source.targetRevision,
+    pinned,
+    requestId: "",
+    sentAt: at,
+    extraPaths: [],
+    hopsBack: 0,
+    render: operation?.retryDue ? operation.render : undefined,
+    timings: {},
+    refreshAnnotation: context.takenRefresh,
+  };
+  return { wish: undefined, pass, ...(wished.hard ? { render: undefined } : {}) };
+}
+
+/** Where a pass may begin: at the comparison when only the cluster may have changed. */
+export function beginsAtDiff(context: Context): boolean {
+  const { wish: wished, operation, render, view, request } = context;
+  if (operation?.retryDue) return true;
+  return (
+    wished?.from === "diff" &&
+    request === undefined &&
+    render !== undefined &&
+    render.sourceHash === view.sourceHash &&
+    render.targetRevision === view.desired?.source.targetRevision
+  );
+}
+
+/** The render whose inputs a fetch compares with: the last one, or the one that the last operation wrote down. */
+export function knownRender(context: Context): Render | undefined {
+  if (context.pass?.hard) return undefined;
+  if (context.render?.sourceHash === context.view.sourceHash) return context.render;
+  const { operationState: state, view } = context;
+  const info = (name: string) => infoOf(state?.operation, name) ?? "";
+  if (state?.phase !== "Succeeded" || info(INFO.sourceHash) !== view.sourceHash || !view.desired) return undefined;
+  if (!info(INFO.inputsDigest) || !info(INFO.manifestsDigest)) return undefined;
+  return {
+    revision: state.syncResult?.revision ?? "",
+    observation: 0,
+    renderKey: info(INFO.renderKey),
+    manifestsDigest: info(INFO.manifestsDigest),
+    inputsDigest: info(INFO.inputsDigest),
+    sourceType: view.status.sourceType ?? "Directory",
+    sourceHash: view.sourceHash,
+    targetRevision: view.desired.source.targetRevision,
+    sourceField: view.desired.sourceField,
+  };
+}
+
+/** A new request of the pass is about to be sent. */
+export const send = (context: Context, at: number): Partial<Context> => ({
+  seq: context.seq + 1,
+  pass: { ...context.pass!, requestId: requestId(context), sentAt: at },
+});
+
+const timed = (context: Context, hop: keyof Pass["timings"], at: number): Pass["timings"] => {
+  const { timings, sentAt } = context.pass!;
+  return { ...timings, [hop]: (Number(timings[hop]) || 0) + at - sentAt };
+};
+
+export function acceptFetch(context: Context, event: EventOf<"SourceFetched">): Partial<Context> {
+  const pass = context.pass!;
+  const { message } = event;
+  const known = message.inputs === "same" && message.bundleDigest === undefined ? knownRender(context) : undefined;
+  const next: Pass = {
+    ...pass,
+    fetched: { revision: message.revision, observation: message.observation, bundleDigest: message.bundleDigest },
+    timings: timed(context, "fetchMs", event.at),
+    render: known && {
+      ...known,
+      revision: message.revision,
+      observation: message.observation,
+      targetRevision: pass.targetRevision,
+      sourceField: context.view.desired!.sourceField,
+    },
+  };
+  return { pass: next, observationSeen: Math.max(context.observationSeen, message.observation) };
+}
+
+export function acceptRender(context: Context, event: EventOf<"ManifestsRendered">): Partial<Context> {
+  const pass = context.pass!;
+  const { message } = event;
+  const render: Render = {
+    revision: pass.fetched!.revision,
+    observation: pass.fetched!.observation,
+    renderKey: message.renderKey,
+    manifestsDigest: message.manifestsDigest,
+    inputsDigest: message.inputsDigest,
+    sourceType: message.sourceType,
+    sourceHash: context.view.sourceHash,
+    targetRevision: pass.targetRevision,
+    sourceField: context.view.desired!.sourceField,
+  };
+  return { pass: { ...pass, render, timings: timed(context, "renderMs", event.at) }, warnings: message.warnings };
+}
+
+export function fetchMore(context: Context, paths: readonly string[]): Partial<Context> {
+  const pass = context.pass!;
+  return {
+    pass: { ...pass, extraPaths: [...new Set([...pass.extraPaths, ...paths])], hopsBack: pass.hopsBack + 1 },
+  };
+}
+
+/** A body is gone: fetch and render as if nothing were known. */
+export function hopBack(context: Context): Partial<Context> {
+  const pass = context.pass!;
+  return { render: undefined, pass: { ...pass, hard: true, render: undefined, hopsBack: pass.hopsBack + 1 } };
+}
+
+export const renderOf = (context: Context): Render => (context.pass?.render ?? context.render)!;
+
+export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Partial<Context> {
+  const { message } = event;
+  const { view } = context;
+  const pass = { ...context.pass!, timings: timed(context, "diffMs", event.at), render: renderOf(context) };
+  return {
+    pass,
+    objects: comparedObjects(context, message),
+    comparison: { server: message.server, images: message.images, namespaceMissing: message.namespaceMissing },
+    warnings: [...context.warnings.filter((one) => one.code !== "RESOURCE_OWNED_BY_OTHER"), ...message.warnings],
+    inventory: view.desired ? message.objects.map(keyOf) : context.inventory,
+  };
+}
+
+function comparedObjects(context: Context, message: MessageOf<typeof DiffComputed>): ObjectState[] {
+  const desired = context.view.desired!;
+  const cluster: Destination = { ...desired.destination, server: desired.destination.server ?? message.server };
+  const known = new Map(context.objects.map((object) => [keyText(object.key), object]));
+  const objects: ObjectState[] = [];
+  for (const compared of message.objects) {
+    const allowed = objectAllowedIn(context, compared, cluster);
+    // What the project does not allow is invisible to pruning.
+    if (!allowed && compared.verdict === "Extra") continue;
+    const state = withNewerHealth(stateOf(compared), known.get(keyText(compared)));
+    objects.push(
+      allowed
+        ? state
+        : {
+            ...state,
+            status: "Unknown",
+            failure: failure(
+              "PROJECT_DENIED",
+              `AppProject ${context.view.ref.project} does not allow ${compared.group ? `${compared.group}/` : ""}${compared.kind} ${compared.name}`,
+            ),
+          },
+    );
+  }
+  return objects;
+}
+
+/** Facts and answers come by different ways: a watch event may already have told more than the comparison knew. */
+function withNewerHealth(state: ObjectState, before: ObjectState | undefined): ObjectState {
+  if (!state.live || !before?.live || before.live.uid !== state.live.uid) return state;
+  return isNewer(before.live.resourceVersion, state.live.resourceVersion) ? { ...state, health: before.health } : state;
+}
+
+function stateOf(compared: ComparedObject): ObjectState {
+  const { verdict } = compared;
+  return {
+    key: keyOf(compared),
+    status: verdict === "Synced" ? "Synced" : verdict === "Unknown" ? "Unknown" : "OutOfSync",
+    live: compared.live,
+    health: compared.health,
+    extra: verdict === "Extra",
+    keep: compared.keep,
+    keepOnDelete: compared.keepOnDelete,
+    predicted: verdict === "Synced" || verdict === "Extra" || verdict === "Unknown",
+    fields: [],
+    managers: [],
+    message: compared.reason,
+    failure: compared.failure,
+  };
+}
+
+const objectAllowedIn = (context: Context, key: ObjectKey, cluster: Destination): boolean =>
+  objectAllowed(context.view.desired!.project, key, cluster);
+
+/** Objects whose status only the API server can tell. */
+export const suspects = (objects: readonly ObjectState[]): ObjectState[] =>
+  objects.filter((object) => !object.predicted && object.live !== undefined);
+
+/**
+ * Whether the pass has to ask before it can say more. An app that will be synced anyway (something is missing or to
+ * be pruned) is asked about in the sync's own dry-run step instead: one question less.
+ */
+export function needsPrediction(context: Context): boolean {
+  if (suspects(context.objects).length === 0) return false;
+  if (context.operation) return false;
+  const certain = context.objects.filter((object) => object.predicted || object.live === undefined);
+  const decision = decide(
+    { ...context, render: renderOf(context), objects: certain, verdict: verdictOf(certain) },
+    context.now,
+  );
+  return decision.kind !== "sync";
+}
+
+export function applyPredictions(objects: readonly ObjectState[], predictions: readonly Prediction[]): ObjectState[] {
+  const byKey = new Map(predictions.map((prediction) => [keyText(prediction), prediction]));
+  return objects.map((object) => {
+    const prediction = byKey.get(keyText(object.key));
+    if (!prediction) return object;
+    const same = prediction.outcome === "same";
+    return {
+      ...object,
+      status: same ? "Synced" : "OutOfSync",
+      predicted: true,
+      live: prediction.live ?? object.live,
+      fields: same ? [] : prediction.fields,
+      managers: same ? [] : prediction.managers,
+      failure: prediction.failure,
+      message: prediction.failure?.message ?? object.message,
+    };
+  });
+}
+
+export function acceptPrediction(context: Context, event: EventOf<"StepPredicted">): Partial<Context> {
+  return {
+    objects: applyPredictions(context.objects, event.message.objects),
+    pass: { ...context.pass!, timings: timed(context, "predictMs", event.at) },
+  };
+}
+
+/** The pass is over and good. */
+export function concludePass(context: Context, at: number): Partial<Context> {
+  const pass = context.pass!;
+  const render = pass.render!;
+  const unreadable = context.objects.filter((object) => object.status === "Unknown" && object.failure);
+  const failures = unreadable.map((object) => object.failure!).slice(0, 10);
+  const attempts = (context.failed?.attempts ?? 0) + 1;
+  return {
+    render,
+    verdict: verdictOf(context.objects),
+    verdictPending: true,
+    failed: failures.length > 0 ? { failures, since: context.failed?.since ?? at, attempts, shown: true } : undefined,
+    causes: pass.causes,
+    since: pass.since,
+    timings: pass.timings,
+    answeredRefresh: pass.refreshAnnotation ?? context.answeredRefresh,
+    now: at,
+  };
+}
+
+/** The pass is over and failed; what was known stays, nothing is pruned. */
+export function failPass(context: Context, failures: readonly Failure[], at: number): Partial<Context> {
+  const since = context.failed?.since ?? at;
+  const pass = context.pass;
+  // A Git server or a cluster that is away for a moment says nothing about the app: its last status stays for a while.
+  const transient = failures.every((one) => isRetryable(one));
+  const request = context.request;
+  const ended = request && !(request.resumed && transient);
+  return {
+    failed: {
+      failures,
+      since,
+      attempts: (context.failed?.attempts ?? 0) + 1,
+      shown: !transient || at - since >= GRACE_MS,
+    },
+    verdict: !transient || at - since >= GRACE_MS ? "Unknown" : context.verdict,
+    verdictPending: false,
+    causes: pass?.causes ?? [],
+    since: pass?.since ?? at,
+    timings: pass?.timings ?? {},
+    answeredRefresh: pass?.refreshAnnotation ?? context.answeredRefresh,
+    pass: undefined,
+    ...(ended
+      ? {
+          request: undefined,
+          operationState: endedBeforeBegin(request.field, failures, at, request.resumed?.startedAt || undefined),
+        }
+      : {}),
+    now: at,
+  };
+}
+
+/** Failures of an event that ends a pass, or of its deadline. */
+export function failuresOf(event: AppEvent, hop: string): readonly Failure[] {
+  switch (event.type) {
+    case "SourceFetchFailed":
+    case "RenderFailed":
+    case "StepFailed":
+      return [event.message.failure];
+    case "DiffFailed":
+      return event.message.failures.length > 0 ? event.message.failures : [event.message.failure];
+    case "SourceChanged":
+    case "SourceFetched":
+    case "ManifestsRendered":
+    case "DiffComputed":
+    case "LiveChanged":
+    case "StepPredicted":
+    case "StepApplied":
+    case "Look":
+    case "ApplicationUpdated":
+    case "OperationRecorded":
+    case "RefreshAnswered":
+    case "FetcherStarted":
+    case "Verdict":
+    case "PassFailed":
+      return [failure("INTERNAL", `hop ${hop} was given up`)];
+    case "RenderNeedsFiles":
+      return [
+        failure(
+          "RENDER_LIMIT",
+          `the render asked for more files ${HOPS_BACK_MAX} times: ${event.message.paths.slice(0, 3).join(", ")}`,
+        ),
+      ];
+    default:
+      // The deadline's own event, whose name is XState's.
+      return [failure("DEADLINE_EXCEEDED", `no answer to ${hop} in time`)];
+  }
+}
+
+/** In [0, 1), the same for an app each time and spread over all of them. */
+export const spreadOf = (context: Context): number => (fnv1a32(`${context.view.ref.uid}${context.seq}`) % 1000) / 1000;
+
+/** What makes another WatchSource necessary. */
+export function watchKey(context: Context): string {
+  const { view, render } = context;
+  return [view.sourceHash, view.desired?.source.targetRevision, render?.inputsDigest, view.pollIntervalMs].join("|");
+}

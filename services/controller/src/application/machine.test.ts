@@ -1,0 +1,740 @@
+// The machine, event by event, through XState's pure transition.
+import { initialTransition, transition, type SnapshotFrom } from "xstate";
+import { describe, expect, test } from "vitest";
+import type { AppliedObject, Prediction } from "@driftless/contracts/pipeline/5-sync";
+import type { ComparedObject } from "@driftless/contracts/pipeline/4-diff";
+import { machineDiagram } from "./diagram.ts";
+import type { EffectName } from "./effect-names.ts";
+import { EFFECTS, type Effect } from "./effects.ts";
+import type { AppEvent, Wish } from "./events.ts";
+import { wish } from "./look.ts";
+import { applicationMachine } from "./machine.ts";
+import { applicationPatch, statusOf } from "./status.ts";
+import { viewOf, type AppView } from "./view.ts";
+
+type Raw = { metadata: Record<string, unknown>; spec: Record<string, unknown>; [member: string]: unknown };
+
+const PROJECT = {
+  metadata: { name: "default", namespace: "argocd", uid: "p", resourceVersion: "1" },
+  spec: {
+    sourceRepos: ["*"],
+    destinations: [{ server: "*", namespace: "*" }],
+    clusterResourceWhitelist: [{ group: "*", kind: "*" }],
+  },
+};
+
+const SETTINGS = { controlPlaneNamespace: "argocd", trackingMethod: "annotation" as const, pollIntervalMs: 120_000 };
+
+function application(automated?: Record<string, unknown>, over: Partial<Raw> = {}): Raw {
+  return {
+    metadata: { name: "shop", namespace: "argocd", uid: "uid-1", resourceVersion: "1" },
+    spec: {
+      project: "default",
+      source: { repoURL: "https://git.example.com/team/shop", path: "deploy", targetRevision: "main" },
+      destination: { server: "https://kubernetes.default.svc", namespace: "shop" },
+      ...(automated ? { syncPolicy: { automated } } : {}),
+    },
+    ...over,
+  };
+}
+
+const view = (raw: unknown, projects = [PROJECT]): AppView =>
+  viewOf(raw, (name) => projects.find((project) => project.metadata.name === name), SETTINGS)!;
+
+const WEB = { group: "apps", version: "v1", kind: "Deployment", namespace: "shop", name: "web" };
+const CONFIG = { group: "", version: "v1", kind: "ConfigMap", namespace: "shop", name: "settings" };
+const live = (resourceVersion = "10") => ({ uid: "o-1", resourceVersion });
+
+type Told = { name: string; message: Record<string, any> };
+
+/** Plays the host: time, effects, and timers that the test lets fire. */
+class Play {
+  snapshot: SnapshotFrom<typeof applicationMachine>;
+  told: Told[] = [];
+  writes = 0;
+  timers = new Map<string, { delay: number; event: unknown }>();
+  now = 1_000_000;
+
+  constructor(raw: unknown, projects = [PROJECT]) {
+    const [snapshot, actions] = initialTransition(applicationMachine, {
+      view: view(raw, projects),
+      nonce: "life",
+      epoch: 7,
+      emptyManifestsDigest: "empty",
+      now: this.now,
+    });
+    this.snapshot = snapshot;
+    this.perform(actions as never);
+  }
+
+  send(event: Record<string, unknown>): this {
+    this.now += 10;
+    const [snapshot, actions] = transition(applicationMachine, this.snapshot, { at: this.now, ...event } as AppEvent);
+    this.snapshot = snapshot;
+    this.perform(actions as never);
+    return this;
+  }
+
+  private perform(actions: { type: string; params: any; info: any }[]): void {
+    for (const action of actions) {
+      if (action.type === "xstate.raise") this.timers.set(action.params.id, action.params);
+      if (action.type === "xstate.cancel") this.timers.delete(action.params);
+      const effect = EFFECTS[action.type as EffectName];
+      for (const done of effect?.(action.info.context, action.info.event, this.now) ?? []) this.take(done);
+    }
+  }
+
+  private take(effect: Effect): void {
+    if (effect.kind === "publish") {
+      effect.definition.schema.parse(effect.message);
+      this.told.push({ name: effect.definition.name, message: effect.message as Told["message"] });
+    }
+    if (effect.kind === "write") this.writes++;
+  }
+
+  fire(name: string): this {
+    const [id, timer] = [...this.timers].find(([key]) => key.includes(`.${name}.`))!;
+    this.timers.delete(id);
+    this.now += timer.delay;
+    return this.send(timer.event as Record<string, unknown>);
+  }
+
+  delay(name: string): number | undefined {
+    return [...this.timers].find(([key]) => key.includes(`.${name}.`))?.[1].delay;
+  }
+
+  get context() {
+    return this.snapshot.context;
+  }
+
+  get sync(): string {
+    const { sync } = this.snapshot.value as { sync: string | Record<string, unknown> };
+    return typeof sync === "string" ? sync : Object.keys(sync)[0]!;
+  }
+
+  get transitions(): string[] {
+    return this.told.filter(({ name }) => name === "ApplicationChanged").map(({ message }) => `${message["from"]}>${message["to"]}`);
+  }
+
+  last(name: string): Record<string, any> {
+    const found = this.told.findLast((told) => told.name === name);
+    if (!found) throw new Error(`no ${name} among ${this.told.map((told) => told.name).join(" ")}`);
+    return found.message;
+  }
+
+  count(name: string): number {
+    return this.told.filter((told) => told.name === name).length;
+  }
+
+  answer(command: string, type: string, message: Record<string, unknown>): this {
+    const { app, requestId, shard } = this.last(command);
+    return this.send({ type, message: { app, requestId, shard, tookMs: 1, ...message } });
+  }
+
+  look(over: Partial<Wish> = {}): this {
+    return this.send({ type: "Look", wish: wish("start", this.now, {}, { freshness: "latest", ...over }) });
+  }
+
+  fetched(over: Record<string, unknown> = {}): this {
+    return this.answer("FetchSource", "SourceFetched", { revision: "a".repeat(40), observation: 1, inputs: "unknown", bundleDigest: "bundle", ...over });
+  }
+
+  rendered(over: Record<string, unknown> = {}): this {
+    return this.answer("RenderManifests", "ManifestsRendered", { renderKey: "key-1", manifestsDigest: "manifests-1", inputsDigest: "inputs-1", count: 2, sourceType: "Directory", warnings: [], ...over });
+  }
+
+  compared(objects: ComparedObject[], over: Record<string, unknown> = {}): this {
+    return this.answer("ComputeDiff", "DiffComputed", { manifestsDigest: "manifests-1", server: "https://kubernetes.default.svc", objects, namespaceMissing: false, images: ["nginx:1"], warnings: [], ...over });
+  }
+
+  predicted(objects: Partial<Prediction>[]): this {
+    return this.answer("PredictStep", "StepPredicted", { server: "s", objects: objects.map((object) => ({ fields: [], managers: [], ...object })) });
+  }
+
+  recorded(): this {
+    return this.send({ type: "OperationRecorded", operationId: this.context.operation!.id });
+  }
+
+  applied(objects: Partial<AppliedObject>[]): this {
+    return this.answer("ApplyStep", "StepApplied", {
+      operationId: this.last("ApplyStep")["operationId"],
+      server: "s",
+      objects: objects.map((object) => ({ outcome: "configured", message: "done", takenFrom: [], fields: [], images: [], live: live("20"), ...object })),
+    });
+  }
+
+  passTo(objects: ComparedObject[]): this {
+    return this.look().fetched().rendered().compared(objects);
+  }
+
+  status(): Record<string, any> {
+    return statusOf(this.context, this.context.view.status, this.now);
+  }
+
+  /** Brings an app to Synced through its first automated sync. */
+  static synced(automated?: Record<string, unknown>): Play {
+    const play = new Play(application(automated));
+    play.passTo([{ ...WEB, verdict: "Missing" }]);
+    if (!automated) return new Play(application()).passTo([{ ...WEB, verdict: "Synced", live: live() }]);
+    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([{ ...WEB, outcome: "created", live: live() }]);
+    play.told = [];
+    return play;
+  }
+
+  liveChanged(over: Record<string, unknown> = {}): this {
+    return this.send({
+      type: "LiveChanged",
+      message: { shard: 1, app: { uid: "uid-1", namespace: "argocd", name: "shop" }, object: WEB, change: "suspect", live: live("30"), by: "kubectl", observedAt: this.now, ...over },
+    });
+  }
+}
+
+describe("a look", () => {
+  test("fetches, renders, compares, and publishes what it found", () => {
+    const play = new Play(application()).look();
+    expect(play.last("FetchSource")).toMatchObject({ freshness: "latest", source: { path: "deploy", targetRevision: "main" } });
+    play.fetched();
+    expect(play.last("RenderManifests")).toMatchObject({ bundleDigest: "bundle", path: "deploy" });
+    play.rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.sync).toBe("Synced");
+    expect(play.transitions).toEqual(["Unknown>Synced"]);
+    expect(play.last("WatchSource")).toMatchObject({ inputsDigest: "inputs-1", pollIntervalMs: 120_000 });
+  });
+
+  test("skips the render when the inputs are the same", () => {
+    const play = Play.synced();
+    play.told = [];
+    play.look().fetched({ inputs: "same", bundleDigest: undefined, revision: "b".repeat(40), observation: 2 });
+    expect(play.last("FetchSource")["inputsDigest"]).toBe("inputs-1");
+    expect(play.count("RenderManifests")).toBe(0);
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("manifests-1");
+    play.compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.transitions).toEqual([]);
+    expect(play.count("WatchSource")).toBe(0);
+  });
+
+  test("renders again when the parameters changed, though the files are the same", () => {
+    const play = Play.synced();
+    const raw = application();
+    (raw.spec["source"] as Record<string, unknown>)["directory"] = { recurse: true };
+    play.send({ type: "ApplicationUpdated", view: view(raw) });
+    expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
+  });
+
+  test("that is asked for during another one comes after it, once", () => {
+    const play = new Play(application()).look();
+    play.look().look({ hard: true });
+    expect(play.count("FetchSource")).toBe(1);
+    play.fetched().rendered().compared([]);
+    expect(play.count("FetchSource")).toBe(2);
+    expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
+    play.fetched().rendered().compared([]);
+    expect(play.count("FetchSource")).toBe(2);
+  });
+
+  test("drops answers to other requests", () => {
+    const play = new Play(application()).look();
+    const { app, shard } = play.last("FetchSource");
+    play.send({ type: "SourceFetched", message: { app, shard, requestId: "other", tookMs: 1, revision: "x", observation: 9, inputs: "unknown", bundleDigest: "b" } });
+    expect(play.count("RenderManifests")).toBe(0);
+  });
+
+  test("asks once more when the answer is older than an observation already seen", () => {
+    const play = Play.synced();
+    play.send({ type: "SourceChanged", message: { repository: "r", observation: 5, revision: "b".repeat(40), apps: ["uid-1"], cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" } } });
+    play.fetched({ observation: 3 });
+    expect(play.last("FetchSource")["freshness"]).toBe("latest");
+    play.fetched({ observation: 3 });
+    expect(play.count("RenderManifests")).toBeGreaterThan(0);
+  });
+
+  test("goes one hop back when a body is gone, and gives up when it is gone again and again", () => {
+    const play = Play.synced();
+    play.look({ from: "diff" });
+    for (let n = 0; n < 5; n++) {
+      play.answer("ComputeDiff", "DiffFailed", { failure: { code: "BLOB_GONE", message: "gone" }, failures: [] });
+      expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
+      play.fetched().rendered();
+    }
+    play.answer("ComputeDiff", "DiffFailed", { failure: { code: "BLOB_GONE", message: "gone" }, failures: [] });
+    expect(play.context.failed?.failures[0]?.code).toBe("BLOB_GONE");
+  });
+
+  test("fetches more files when the engine asks for them", () => {
+    const play = new Play(application()).look().fetched();
+    play.answer("RenderManifests", "RenderNeedsFiles", { paths: ["base/x.yaml"] });
+    expect(play.last("FetchSource")["extraPaths"]).toEqual(["base/x.yaml"]);
+  });
+
+  test("that is not answered in time says so and is repeated", () => {
+    const play = new Play(application()).look();
+    expect(play.delay("fetchDeadline")).toBe(60_000);
+    play.fire("fetchDeadline");
+    expect(play.context.failed?.failures[0]?.code).toBe("DEADLINE_EXCEEDED");
+    play.fire("lookAgainDelay");
+    expect(play.count("FetchSource")).toBe(2);
+  });
+
+  test("that fails for good keeps the resources, shows the code and prunes nothing", () => {
+    const play = Play.synced({ prune: true });
+    play.look().fetched({ revision: "b".repeat(40), observation: 2 });
+    play.answer("RenderManifests", "RenderFailed", { failure: { code: "MANIFEST_INVALID", message: "bad", file: "a.yaml", line: 3 } });
+    expect(play.sync).toBe("Unknown");
+    expect(play.status()["conditions"][0]).toMatchObject({ type: "ComparisonError", message: "[MANIFEST_INVALID] bad (a.yaml:3)" });
+    expect(play.status()["resources"]).toHaveLength(1);
+    expect(play.delay("lookAgainDelay")).toBeUndefined();
+    expect(play.last("WatchSource")["inputsDigest"]).toBeUndefined();
+    expect(play.count("ApplyStep")).toBe(0);
+  });
+
+  test("that cannot reach Git leaves the status alone for a while and is repeated ever more slowly", () => {
+    const play = Play.synced();
+    const delays: number[] = [];
+    play.look();
+    for (let n = 0; n < 12 && play.sync === "Synced"; n++) {
+      play.answer("FetchSource", "SourceFetchFailed", { failure: { code: "GIT_UNREACHABLE", message: "no answer" } });
+      delays.push(play.delay("lookAgainDelay")!);
+      if (play.sync === "Synced") play.fire("lookAgainDelay");
+    }
+    expect(play.sync).toBe("Unknown");
+    expect(delays.length).toBeGreaterThan(3);
+    expect(delays.at(-1)!).toBeGreaterThan(delays[0]! * 4);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(270_000);
+  });
+
+  test("asks the API server about suspects only, and a formatting change is no difference", () => {
+    const play = Play.synced({ selfHeal: true });
+    play.look({ from: "diff" }).compared([
+      { ...WEB, verdict: "Suspect", live: live(), reason: "desired changed" },
+      { ...CONFIG, verdict: "Synced", live: live() },
+    ]);
+    expect(play.last("PredictStep")["objects"]).toEqual([{ ...WEB, live: live() }]);
+    play.predicted([{ ...WEB, outcome: "same", live: live() }]);
+    expect(play.sync).toBe("Synced");
+    expect(play.transitions).toEqual([]);
+  });
+});
+
+describe("an automated sync", () => {
+  test("records and predicts side by side, applies after both, and is told with its causes and times", () => {
+    const play = new Play(application({}));
+    play.passTo([{ ...WEB, verdict: "Missing" }, { ...CONFIG, verdict: "Suspect", live: live() }]);
+    expect(play.sync).toBe("Syncing");
+    expect(play.last("PredictStep")["objects"]).toHaveLength(2);
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Running", operation: { initiatedBy: { automated: true }, retry: { limit: 5 } } });
+    expect(play.status()["operationState"].syncResult.resources).toHaveLength(2);
+    play.predicted([{ ...WEB, outcome: "creates" }, { ...CONFIG, outcome: "same", live: live() }]);
+    expect(play.count("ApplyStep")).toBe(0);
+    play.recorded();
+    expect(play.last("ApplyStep")).toMatchObject({ purpose: "sync", epoch: 7, apply: [WEB], prune: [] });
+    play.applied([{ ...WEB, outcome: "created", message: "deployment.apps/web created" }]);
+    expect(play.transitions).toEqual(["Unknown>OutOfSync", "OutOfSync>Syncing", "Syncing>Synced"]);
+    const changed = play.last("ApplicationChanged");
+    expect(changed["causes"][0]["kind"]).toBe("start");
+    expect(Object.keys(changed["timings"])).toEqual(expect.arrayContaining(["fetchMs", "renderMs", "diffMs", "predictMs", "applyMs", "totalMs"]));
+    const status = play.status();
+    expect(status["operationState"]).toMatchObject({ phase: "Succeeded", message: "successfully synced (all tasks run)" });
+    expect(status["history"]).toHaveLength(1);
+    expect(status["sync"]).toMatchObject({ status: "Synced", revision: "a".repeat(40) });
+    expect(status["operationState"].operation.info.map((entry: { name: string }) => entry.name)).toContain("driftless.io/render-key");
+  });
+
+  test("applies nothing when one object is refused by the dry run, and is not tried again on this state", () => {
+    const play = new Play(application({ selfHeal: true }));
+    play.passTo([{ ...WEB, verdict: "Missing" }]);
+    play.recorded().predicted([{ ...WEB, outcome: "failed", failure: { code: "APPLY_INVALID", message: "no image" } }]);
+    expect(play.count("ApplyStep")).toBe(0);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Failed" });
+    expect(play.status()["operationState"].message).toContain("one or more objects failed to apply (dry run)");
+    // The look that follows a failed operation finds the same.
+    play.compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.count("ApplyStep")).toBe(0);
+    expect(play.status()["conditions"][0].message).toMatch(/^\[APPLY_INVALID\] Failed last sync attempt to/);
+    // A new desired state is tried.
+    play.look().fetched({ revision: "c".repeat(40), observation: 4 }).rendered({ renderKey: "key-2", manifestsDigest: "manifests-2" }).compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.sync).toBe("Syncing");
+  });
+
+  test("retries what may succeed later, visibly, and gives up at the limit", () => {
+    const raw = application({});
+    (raw.spec["syncPolicy"] as Record<string, unknown>)["retry"] = { limit: 1, backoff: { duration: "5s" } };
+    const play = new Play(raw).passTo([{ ...WEB, verdict: "Missing" }]);
+    const failed = { ...WEB, outcome: "failed" as const, failure: { code: "APPLY_FAILED" as const, message: "503" } };
+    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([failed]);
+    expect(play.snapshot.value).toMatchObject({ sync: { Syncing: "retrying" } });
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Running", retryCount: 1 });
+    expect(play.status()["operationState"].message).toMatch(/Retrying attempt #1 at \d{4}-/);
+    expect(play.delay("retryDelay")).toBe(5_000);
+    const first = play.context.operation!.id;
+    play.fire("retryDelay").compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([failed]);
+    expect(play.context.lastOperationId).toBe(first);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", retryCount: 1 });
+  });
+
+  test("is superseded between its steps by a newer observation, and the newer one is synced", () => {
+    const play = new Play(application({})).passTo([{ ...WEB, verdict: "Missing" }]);
+    play.predicted([{ ...WEB, outcome: "creates" }]);
+    play.send({ type: "SourceChanged", message: { repository: "r", observation: 2, revision: "b".repeat(40), apps: ["uid-1"], cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" } } });
+    play.recorded();
+    expect(play.count("ApplyStep")).toBe(0);
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: `superseded by ${"b".repeat(40)}` });
+    play.fetched({ revision: "b".repeat(40), observation: 2 }).rendered({ renderKey: "key-2", manifestsDigest: "manifests-2" }).compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.sync).toBe("Syncing");
+    expect(play.context.operation?.retryCount).toBe(0);
+  });
+
+  test.each([
+    ["prune off and only something to prune", { selfHeal: true }, [{ ...WEB, verdict: "Extra" as const, live: live() }, { ...CONFIG, verdict: "Synced" as const, live: live() }], "OutOfSync"],
+    ["everything would be pruned", { prune: true }, [{ ...WEB, verdict: "Extra" as const, live: live() }], "OutOfSync"],
+    ["what is to be pruned asks to be kept", { prune: true }, [{ ...WEB, verdict: "Extra" as const, live: live(), keep: "has the sync option Prune=false" }, { ...CONFIG, verdict: "Synced" as const, live: live() }], "OutOfSync"],
+    ["automation switched off", { enabled: false }, [{ ...WEB, verdict: "Missing" as const }], "OutOfSync"],
+    ["an object whose kind nobody knows", {}, [{ ...WEB, verdict: "Unknown" as const, failure: { code: "KIND_UNKNOWN" as const, message: "no CRD" } }, { ...CONFIG, verdict: "Missing" as const }], "OutOfSync"],
+  ])("does not begin: %s", (_why, automated, objects, state) => {
+    const play = new Play(application(automated)).passTo(objects);
+    expect(play.sync).toBe(state);
+    expect(play.count("ApplyStep") + play.count("PredictStep")).toBe(0);
+  });
+
+  test("that would wipe everything says WIPE_REFUSED, and allowEmpty allows it", () => {
+    const objects: ComparedObject[] = [{ ...WEB, verdict: "Extra", live: live() }];
+    const refused = new Play(application({ prune: true })).passTo(objects);
+    expect(refused.status()["conditions"][0].message).toContain("[WIPE_REFUSED]");
+    const allowed = new Play(application({ prune: true, allowEmpty: true })).passTo(objects).recorded();
+    expect(allowed.last("ApplyStep")["prune"]).toEqual([{ ...WEB, live: live() }]);
+  });
+
+  test("does not touch kinds that the project denies, nor anything beside them", () => {
+    const project = { ...PROJECT, spec: { ...PROJECT.spec, namespaceResourceBlacklist: [{ group: "apps", kind: "Deployment" }] } };
+    const play = new Play(application({}), [project]).passTo([{ ...WEB, verdict: "Missing" }, { ...CONFIG, verdict: "Missing" }]);
+    expect(play.count("PredictStep") + play.count("ApplyStep")).toBe(0);
+    expect(play.status()["conditions"][0].message).toContain("[PROJECT_DENIED]");
+  });
+
+  test("holds back when the same inputs rendered differently", () => {
+    const play = Play.synced({ selfHeal: true });
+    play.look({ hard: true }).fetched({ observation: 2 }).rendered({ manifestsDigest: "random" }).compared([{ ...WEB, verdict: "Suspect", live: live() }]);
+    play.predicted([{ ...WEB, outcome: "differs", live: live() }]);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.status()["conditions"].map((one: { message: string }) => one.message).join()).toContain("[NONDETERMINISTIC_RENDER]");
+  });
+});
+
+describe("drift", () => {
+  test("of an app that heals itself is put right at once and told as OutOfSync, Syncing, Synced", () => {
+    const play = Play.synced({ selfHeal: true }).liveChanged();
+    expect(play.last("ApplyStep")).toMatchObject({ purpose: "heal", apply: [{ ...WEB, live: live("30") }], prune: [] });
+    const writes = play.writes;
+    play.applied([{ ...WEB, live: live("31"), takenFrom: ["kubectl"], fields: [{ path: "spec.replicas", desired: "3", live: "5" }] }]);
+    expect(play.transitions).toEqual(["Synced>OutOfSync", "OutOfSync>Syncing", "Syncing>Synced"]);
+    expect(play.last("ApplicationChanged")["causes"][0]).toMatchObject({ kind: "drift", by: "kubectl" });
+    expect(play.writes - writes).toBe(1);
+    expect(play.status()["operationState"].operation.sync.autoHealAttemptsCount).toBe(1);
+    expect(play.status()["history"]).toHaveLength(1);
+  });
+
+  test("that was none tells nothing and writes nothing", () => {
+    const play = Play.synced({ selfHeal: true });
+    const writes = play.writes;
+    play.liveChanged().applied([{ ...WEB, outcome: "unchanged", live: live("30") }]);
+    expect(play.transitions).toEqual([]);
+    expect(play.writes).toBe(writes);
+    expect(play.sync).toBe("Synced");
+  });
+
+  test("comes back soon: the second heal waits 2 seconds, the third 6", () => {
+    const play = Play.synced({ selfHeal: true });
+    play.liveChanged().applied([{ ...WEB, live: live("31") }]);
+    play.liveChanged({ live: live("40") });
+    expect(play.count("ApplyStep")).toBe(1);
+    play.compared([{ ...WEB, verdict: "Suspect", live: live("40") }]).predicted([{ ...WEB, outcome: "differs", live: live("40") }]);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.delay("pause")).toBeGreaterThan(1_800);
+    expect(play.delay("pause")).toBeLessThanOrEqual(2_000);
+    play.fire("pause").compared([{ ...WEB, verdict: "Suspect", live: live("40") }]).predicted([{ ...WEB, outcome: "differs", live: live("40") }]);
+    play.recorded();
+    expect(play.count("ApplyStep")).toBe(2);
+    play.applied([{ ...WEB, live: live("41") }]);
+    expect(play.sync).toBe("Synced");
+    expect(play.context.heal.attempts).toBe(2);
+  });
+
+  test("of an app that does not heal itself is predicted and shown with the field, and stays", () => {
+    const play = Play.synced({}).liveChanged();
+    expect(play.count("ApplyStep")).toBe(0);
+    play.compared([{ ...WEB, verdict: "Suspect", live: live("30") }]);
+    play.predicted([{ ...WEB, outcome: "differs", live: live("30"), fields: [{ path: "spec.replicas", desired: "3", live: "5" }], managers: ["kubectl"] }]);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.last("ApplicationChanged")["resources"][0]["fields"][0]["path"]).toBe("spec.replicas");
+    expect(play.count("ApplyStep")).toBe(0);
+  });
+
+  test("by deletion takes the long way: compared, recorded, created", () => {
+    const play = Play.synced({ selfHeal: true }).liveChanged({ change: "deleted", live: undefined });
+    play.compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]).recorded();
+    expect(play.last("ApplyStep")).toMatchObject({ purpose: "sync", apply: [WEB] });
+  });
+
+  test("seen while our own apply runs is no drift when that apply made it", () => {
+    const play = new Play(application({ selfHeal: true })).passTo([{ ...WEB, verdict: "Missing" }]);
+    play.predicted([{ ...WEB, outcome: "creates" }]).recorded();
+    play.liveChanged({ live: live("20") });
+    play.applied([{ ...WEB, outcome: "created", live: live("20") }]);
+    expect(play.sync).toBe("Synced");
+    expect(play.count("ApplyStep")).toBe(1);
+    expect(play.count("ComputeDiff")).toBe(1);
+  });
+
+  test("of health alone is written a little later and looks at nothing", () => {
+    const play = Play.synced({ selfHeal: true }).liveChanged({ change: "health", health: { status: "Degraded", message: "crash" } });
+    expect(play.status()["health"]).toMatchObject({ status: "Degraded", message: "Deployment web: crash" });
+    expect(play.count("ComputeDiff") + play.count("ApplyStep")).toBe(0);
+  });
+});
+
+describe("an operation that somebody asks for", () => {
+  const asked = (operation: Record<string, unknown>, automated?: Record<string, unknown>) => {
+    const play = Play.synced(automated);
+    play.told = [];
+    play.send({ type: "ApplicationUpdated", view: view(application(automated, { operation, status: play.status() })) });
+    return play;
+  };
+
+  test("looks at Git first, then syncs whatever it found, and takes the operation away with its record", () => {
+    const play = asked({ sync: { prune: true }, initiatedBy: { username: "ada" } });
+    expect(play.last("FetchSource")["freshness"]).toBe("latest");
+    expect(applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch).not.toHaveProperty("operation");
+    play.fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.sync).toBe("Syncing");
+    expect(applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch).toMatchObject({ operation: null, status: { operationState: { phase: "Running" } } });
+    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([{ ...WEB, outcome: "created" }]);
+    expect(play.sync).toBe("Synced");
+    expect(play.status()["operationState"].operation).toMatchObject({ initiatedBy: { username: "ada" } });
+    expect(play.status()["history"].at(-1).initiatedBy).toEqual({ username: "ada" });
+  });
+
+  test("of an app in sync succeeds without applying anything", () => {
+    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]).recorded();
+    expect(play.count("ApplyStep")).toBe(0);
+    expect(play.status()["operationState"].phase).toBe("Succeeded");
+    expect(play.transitions).toEqual(["Synced>Syncing", "Syncing>Synced"]);
+  });
+
+  test("with dryRun asks the API server and applies nothing", () => {
+    const play = asked({ sync: { dryRun: true } }).fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    play.predicted([{ ...WEB, outcome: "creates" }]).recorded();
+    expect(play.count("ApplyStep")).toBe(0);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.status()["operationState"].phase).toBe("Succeeded");
+    expect(play.status()["history"] ?? []).toHaveLength(0);
+  });
+
+  test("of a revision of its own fetches that one and looks at the followed one afterwards", () => {
+    const play = asked({ sync: { revision: "v1" } });
+    expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("v1");
+    play.fetched({ revision: "1".repeat(40), observation: 3 }).rendered({ manifestsDigest: "m-v1", renderKey: "k-v1" }).compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.count("WatchSource")).toBe(0);
+    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([{ ...WEB, outcome: "created" }]);
+    expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("main");
+  });
+
+  test.each([
+    ["resources", { sync: { resources: [{ kind: "Deployment", name: "web" }] } }, "operation.sync.resources"],
+    ["manifests", { sync: { manifests: ["x"] } }, "operation.sync.manifests"],
+    ["strategy apply", { sync: { syncStrategy: { apply: { force: true } } } }, "operation.sync.syncStrategy.apply"],
+    ["Replace=true", { sync: { syncOptions: ["Replace=true"] } }, "operation.sync.syncOptions[Replace=true]"],
+  ])("with %s ends at once with the field's name", (_what, operation, path) => {
+    const play = asked(operation);
+    expect(play.count("FetchSource")).toBe(0);
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Error" });
+    expect(play.status()["operationState"].message).toContain(`UNSUPPORTED_FIELD ${path}`);
+    expect(applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch).toMatchObject({ operation: null });
+  });
+
+  test("ends with the reason when the look fails", () => {
+    const play = asked({ sync: {} });
+    play.answer("FetchSource", "SourceFetchFailed", { failure: { code: "GIT_UNREACHABLE", message: "no answer" } });
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Error", message: "[GIT_UNREACHABLE] no answer" });
+  });
+
+  test("is never superseded", () => {
+    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]);
+    play.send({ type: "SourceChanged", message: { repository: "r", observation: 9, revision: "b".repeat(40), apps: ["uid-1"], cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" } } });
+    play.recorded();
+    expect(play.last("ApplyStep")["purpose"]).toBe("sync");
+  });
+
+  test("is ended by Terminating", () => {
+    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    const status = { ...play.status(), operationState: { ...play.status()["operationState"], phase: "Terminating" } };
+    play.send({ type: "ApplicationUpdated", view: view(application(undefined, { status })) });
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: "Operation terminated" });
+    expect(play.sync).toBe("OutOfSync");
+  });
+
+  test("may be asked for twice with the same words", () => {
+    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]).recorded();
+    const { status } = { status: play.status() };
+    play.send({ type: "ApplicationUpdated", view: view(application(undefined, { status })) });
+    const before = play.count("FetchSource");
+    play.send({ type: "ApplicationUpdated", view: view(application(undefined, { status, operation: { sync: {} } })) });
+    expect(play.count("FetchSource")).toBe(before + 1);
+  });
+});
+
+describe("a restart", () => {
+  const running = (over: Record<string, unknown> = {}) =>
+    application({}, {
+      status: {
+        resources: [{ ...CONFIG, status: "Synced" }],
+        operationState: {
+          phase: "Running",
+          startedAt: "2026-01-01T00:00:00Z",
+          operation: { initiatedBy: { automated: true }, retry: { limit: 5 }, sync: { revision: "d".repeat(40) }, info: [{ name: "driftless.io/operation-id", value: "op-9" }] },
+          syncResult: { revision: "d".repeat(40), resources: [{ ...WEB }] },
+          ...over,
+        },
+      },
+    });
+
+  test("goes on with a running operation under its own id and revision, knowing what it had planned", () => {
+    const play = new Play(running()).look();
+    expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("d".repeat(40));
+    play.fetched().rendered();
+    expect(play.last("ComputeDiff")["inventory"]).toEqual([CONFIG, WEB]);
+    play.compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]).recorded();
+    expect(play.last("ApplyStep")).toMatchObject({ operationId: "op-9", epoch: 7 });
+  });
+
+  test("waits for the rest of the pause before the next attempt", () => {
+    const finishedAt = new Date(1_000_000).toISOString();
+    const play = new Play(running({ retryCount: 1, finishedAt })).passTo([{ ...WEB, verdict: "Missing" }]);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.delay("pause")).toBeLessThan(5_000);
+    play.fire("pause").fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.context.operation).toMatchObject({ id: "op-9", retryCount: 1 });
+  });
+
+  test("of an app in sync writes nothing", () => {
+    const before = Play.synced({ selfHeal: true });
+    const status = before.status();
+    const play = new Play(application({ selfHeal: true }, { status })).look();
+    expect(play.last("FetchSource")["inputsDigest"]).toBe("inputs-1");
+    play.fetched({ inputs: "same", bundleDigest: undefined, revision: "e".repeat(40), observation: 9 }).compared([{ ...WEB, verdict: "Synced", live: live("77") }], { images: status["summary"].images });
+    expect(play.sync).toBe("Synced");
+    expect(applicationPatch(play.context, { metadata: application().metadata, status } as never, play.now)).toBeUndefined();
+  });
+});
+
+describe("what is refused", () => {
+  test.each([
+    ["sources", { sources: [{ repoURL: "x" }] }, "UNSUPPORTED_FIELD spec.sources"],
+    ["helm", { source: { repoURL: "https://h/r", path: ".", helm: { releaseName: "x" } } }, "UNSUPPORTED_FIELD spec.source.helm"],
+    ["no repository", { source: { path: "." } }, "[SPEC_INVALID]"],
+    ["a project that is not there", { project: "other" }, "[PROJECT_NOT_FOUND]"],
+    ["a field of a wrong type", { revisionHistoryLimit: "ten" }, "[SPEC_INVALID]"],
+  ])("%s: only the condition is written, and nothing is looked at", (_what, spec, text) => {
+    const raw = application({});
+    const play = new Play({ ...raw, spec: { ...raw.spec, ...spec } }).look();
+    expect(play.told).toEqual([]);
+    expect(Object.keys(play.status())).toEqual(["conditions"]);
+    expect(play.status()["conditions"][0].message).toContain(text);
+  });
+
+  test("looks as soon as the spec is repaired", () => {
+    const raw = application();
+    const play = new Play({ ...raw, spec: { ...raw.spec, sources: [{}] } }).look();
+    play.send({ type: "ApplicationUpdated", view: view(raw) });
+    expect(play.count("FetchSource")).toBe(1);
+  });
+
+  test("shows an app Unknown when its spec becomes one that is refused", () => {
+    const play = Play.synced({ selfHeal: true });
+    const raw = application({ selfHeal: true });
+    play.send({ type: "ApplicationUpdated", view: view({ ...raw, spec: { ...raw.spec, sources: [{ repoURL: "x" }] } }) });
+    expect(play.transitions).toEqual(["Synced>Unknown"]);
+    play.liveChanged();
+    expect(play.count("ApplyStep")).toBe(0);
+  });
+});
+
+describe("the refresh annotation", () => {
+  const annotated = (value: string) => {
+    const raw = application();
+    return { ...raw, metadata: { ...raw.metadata, annotations: { "argocd.argoproj.io/refresh": value } } };
+  };
+
+  test("makes the app look, hard without kept renders, and is taken away afterwards, even if nothing else changed", () => {
+    const play = Play.synced();
+    play.send({ type: "ApplicationUpdated", view: view(annotated("hard")) });
+    expect(play.last("FetchSource")).toMatchObject({ freshness: "latest" });
+    expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
+    expect(applicationPatch(play.context, annotated("hard") as never, play.now)?.patch["metadata"]).toBeUndefined();
+    play.fetched().rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    const patch = applicationPatch(play.context, annotated("hard") as never, play.now)!;
+    expect(patch.patch["metadata"]).toEqual({ annotations: { "argocd.argoproj.io/refresh": null } });
+    expect(applicationPatch(play.context, annotated("normal") as never, play.now)?.patch["metadata"]).toBeUndefined();
+  });
+
+  test("may be set again once it was answered", () => {
+    const play = Play.synced();
+    play.send({ type: "ApplicationUpdated", view: view(annotated("normal")) }).fetched().rendered().compared([]);
+    play.send({ type: "RefreshAnswered", value: "normal" });
+    const before = play.count("FetchSource");
+    play.send({ type: "ApplicationUpdated", view: view(annotated("normal")) });
+    expect(play.count("FetchSource")).toBe(before + 1);
+  });
+});
+
+describe("deletion", () => {
+  const deleted = (finalizers: string[]) => {
+    const raw = application({});
+    return { ...raw, metadata: { ...raw.metadata, deletionTimestamp: "2026-01-01T00:00:00Z", finalizers } };
+  };
+
+  test("with the finalizer takes the objects along, looks until they are gone, then lets the Application go", () => {
+    const play = Play.synced({});
+    const raw = deleted(["resources-finalizer.argocd.argoproj.io"]);
+    play.send({ type: "ApplicationUpdated", view: view(raw) });
+    expect(play.sync).toBe("Deleting");
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("empty");
+    const crd = { group: "apiextensions.k8s.io", version: "v1", kind: "CustomResourceDefinition", namespace: "", name: "x" };
+    play.compared([{ ...WEB, verdict: "Extra", live: live() }, { ...CONFIG, verdict: "Extra", live: live(), keep: "has helm.sh/resource-policy: keep" }, { ...crd, verdict: "Extra", live: live() }]);
+    expect(play.last("ApplyStep")).toMatchObject({ purpose: "delete", propagation: "Foreground", prune: [{ ...WEB, live: live() }] });
+    play.applied([{ ...WEB, outcome: "pruned" }]);
+    expect(applicationPatch(play.context, raw as never, play.now)?.patch).not.toHaveProperty("metadata");
+    play.fire("deletionPause").compared([{ ...crd, verdict: "Extra", live: live() }]);
+    expect(applicationPatch(play.context, raw as never, play.now)?.patch).toMatchObject({ metadata: { finalizers: [] } });
+  });
+
+  test("does not wait for what asked to stay, as the syncer found it", () => {
+    const play = Play.synced({});
+    play.send({ type: "ApplicationUpdated", view: view(deleted(["resources-finalizer.argocd.argoproj.io/background"])) });
+    play.compared([{ ...WEB, verdict: "Extra", live: live() }]);
+    expect(play.last("ApplyStep")["propagation"]).toBe("Background");
+    play.applied([{ ...WEB, outcome: "pruneSkipped", message: "has the sync option Delete=false" }]);
+    play.fire("deletionPause").compared([{ ...WEB, verdict: "Extra", live: live() }]);
+    expect(play.context.deletion?.finished).toBe(true);
+  });
+
+  test("without our finalizer touches no object", () => {
+    const play = Play.synced({});
+    play.send({ type: "ApplicationUpdated", view: view(deleted(["somebody.example.com/else"])) });
+    expect(play.sync).toBe("Deleting");
+    expect(play.count("ComputeDiff") + play.count("ApplyStep")).toBe(0);
+  });
+
+  test("with an unreadable kind does not let the Application go", () => {
+    const play = Play.synced({});
+    play.send({ type: "ApplicationUpdated", view: view(deleted(["resources-finalizer.argocd.argoproj.io"])) });
+    play.compared([{ ...WEB, verdict: "Unknown", failure: { code: "KIND_UNAVAILABLE", message: "503" } }]);
+    expect(play.context.deletion?.finished).toBe(false);
+    expect(play.status()["conditions"][0]).toMatchObject({ type: "DeletionError" });
+  });
+});
+
+test("machine.md shows the machine as it is", async () => {
+  await expect(machineDiagram()).toMatchFileSnapshot("machine.md");
+});

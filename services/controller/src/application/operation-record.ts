@@ -1,0 +1,59 @@
+// Operation record (pure): what of an operation stands in `status.operationState`, so that it can be gone on with.
+// Ours are in `operation.info` as driftless.io/…, because Argo CD's CRD prunes unknown fields elsewhere.
+import type { OperationField } from "@driftless/contracts/application";
+import { OPERATION_INFO } from "@driftless/contracts/pipeline/5-sync";
+import type { Operation, OperationRequest } from "./context.ts";
+import { retryDelayMs } from "./retry-delay.ts";
+import { retryPolicy, type AppView } from "./view.ts";
+
+const PREFIX = "driftless.io/";
+
+export const INFO = {
+  ...OPERATION_INFO,
+  renderKey: `${PREFIX}render-key`,
+  manifestsDigest: `${PREFIX}manifests-digest`,
+  inputsDigest: `${PREFIX}inputs-digest`,
+  sourceHash: `${PREFIX}source-hash`,
+} as const;
+
+export function infoOf(operation: OperationField | undefined, name: string): string | undefined {
+  return operation?.info?.find((entry) => entry.name === name)?.value;
+}
+
+export function withInfo(operation: Operation): OperationField {
+  const values: [string, string][] = [
+    [INFO.operationId, operation.id],
+    [INFO.epoch, String(operation.epoch)],
+    [INFO.renderKey, operation.render.renderKey],
+    [INFO.manifestsDigest, operation.render.manifestsDigest],
+    [INFO.inputsDigest, operation.render.inputsDigest],
+    [INFO.sourceHash, operation.render.sourceHash],
+  ];
+  const theirs = (operation.field.info ?? []).filter((entry) => !entry.name?.startsWith(PREFIX));
+  return {
+    ...operation.field,
+    sync: { ...operation.field.sync, revision: operation.render.revision },
+    info: [...theirs, ...values.map(([name, value]) => ({ name, value }))],
+  };
+}
+
+/** An operation that the Application says is running: whoever began it, its step is done again under its id. */
+export function resumedOperation(view: AppView): OperationRequest | undefined {
+  const state = view.status.operationState;
+  if (state?.phase !== "Running" || !state.operation) return undefined;
+  const automated = state.operation.initiatedBy?.automated ?? false;
+  const retryCount = state.retryCount ?? 0;
+  const finishedAt = Date.parse(state.finishedAt ?? "");
+  const policy = retryPolicy(state.operation.retry, automated);
+  return {
+    field: state.operation,
+    automated,
+    resumed: {
+      id: infoOf(state.operation, INFO.operationId) ?? "",
+      startedAt: state.startedAt ?? "",
+      retryCount,
+      // Set while Running it means: waiting for the next attempt.
+      retryAt: Number.isNaN(finishedAt) ? undefined : finishedAt + retryDelayMs(policy, Math.max(0, retryCount - 1)),
+    },
+  };
+}

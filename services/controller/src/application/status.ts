@@ -1,0 +1,196 @@
+// Status (pure): from the context to what the Application should say, in Argo CD's shape, and the merge patch that
+// brings it there. Comparing with what is there already means that a look which finds nothing new writes nothing.
+import type { Application, ApplicationStatus, ConditionField, ResourceStatus } from "@driftless/contracts/application";
+import { FAILURE_CODES, failure, failureText, type Failure } from "@driftless/contracts/failure";
+import type { Context, ObjectState } from "./context.ts";
+import { nondeterministic } from "./decision.ts";
+import { appHealth } from "./health.ts";
+import { seconds } from "./look.ts";
+import { predictionFailures } from "./operation.ts";
+import { REFRESH_ANNOTATION, isCascadeFinalizer } from "./view.ts";
+
+export type Json = Record<string, unknown>;
+
+const WARNING_CONDITIONS: Partial<Record<Failure["code"], string>> = {
+  DUPLICATE_RESOURCE: "RepeatedResourceWarning",
+  RESOURCE_OWNED_BY_OTHER: "SharedResourceWarning",
+};
+
+const condition = (one: Failure): ConditionField => ({
+  type: FAILURE_CODES[one.code].condition,
+  message: textOf(one),
+});
+
+/** `[UNSUPPORTED_FIELD] UNSUPPORTED_FIELD spec.sources`: the path is what has to be found and removed. */
+const textOf = (one: Failure): string =>
+  one.code === "UNSUPPORTED_FIELD" && one.path ? `[${one.code}] UNSUPPORTED_FIELD ${one.path}` : failureText(one);
+
+export function conditionsOf(context: Context): ConditionField[] {
+  const { view, failed, render, deletion } = context;
+  const conditions: ConditionField[] = view.blocked.map(condition);
+  if (view.desired) conditions.push(...(failed?.failures ?? []).map(condition));
+  if (view.desired && render && nondeterministic(context.operationState, render)) {
+    conditions.push(
+      condition(failure("NONDETERMINISTIC_RENDER", "the same inputs rendered differently; nothing is applied")),
+    );
+  }
+  if (context.syncCondition) conditions.push(context.syncCondition);
+  else if (!context.operation) conditions.push(...predictionFailures(context).slice(0, 5).map(condition));
+  if (deletion?.failure) conditions.push({ type: "DeletionError", message: textOf(deletion.failure) });
+  else if (deletion && view.blocked[0]) conditions.push({ type: "DeletionError", message: textOf(view.blocked[0]) });
+  for (const warning of context.warnings) {
+    const type = WARNING_CONDITIONS[warning.code];
+    if (type) conditions.push({ type, message: textOf(warning) });
+  }
+  const seen = new Set<string>();
+  return conditions.filter(({ type, message }) => {
+    const text = `${type} ${message}`;
+    return !seen.has(text) && Boolean(seen.add(text));
+  });
+}
+
+function withTimes(conditions: ConditionField[], live: readonly ConditionField[], now: number): ConditionField[] {
+  return conditions.map((one) => {
+    const before = live.find((other) => other.type === one.type && other.message === one.message);
+    return { ...one, lastTransitionTime: before?.lastTransitionTime ?? seconds(now) };
+  });
+}
+
+function resourceStatus(object: ObjectState): ResourceStatus {
+  const { group, version, kind, namespace, name } = object.key;
+  return {
+    ...(group ? { group } : {}),
+    version,
+    kind,
+    ...(namespace ? { namespace } : {}),
+    name,
+    status: object.status,
+    ...(object.health && object.live
+      ? {
+          health: {
+            status: object.health.status,
+            ...(object.health.message ? { message: object.health.message } : {}),
+          },
+        }
+      : object.live === undefined && !object.extra
+        ? { health: { status: "Missing" } }
+        : {}),
+    ...(object.extra ? { requiresPruning: true } : {}),
+  };
+}
+
+const inOrder = (a: ResourceStatus, b: ResourceStatus): number =>
+  compare(a.group ?? "", b.group ?? "") ||
+  compare(a.kind ?? "", b.kind ?? "") ||
+  compare(a.namespace ?? "", b.namespace ?? "") ||
+  compare(a.name ?? "", b.name ?? "");
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The status that the Application should have; members that are not ours stay out of it and as they are. */
+export function statusOf(context: Context, live: ApplicationStatus, now: number): Json {
+  const { view, comparison, render } = context;
+  const looked =
+    comparison !== undefined || context.failed !== undefined || !view.desired || context.deletion !== undefined;
+  const desired: Json = {};
+  if (context.operationState !== undefined) desired["operationState"] = context.operationState;
+  if (!looked) return desired;
+  desired["conditions"] = withTimes(conditionsOf(context), live.conditions ?? [], now);
+  // Refused by name: nothing is written for it but the condition.
+  if (!view.desired) return desired;
+  const failedVisibly = context.failed?.shown === true && context.verdict === "Unknown";
+  if (!comparison || !render) {
+    if (failedVisibly) desired["sync"] = { ...live.sync, status: "Unknown" };
+    return desired;
+  }
+  const { destination } = view.desired;
+  desired["sync"] = {
+    status: context.verdict,
+    revision: render.revision,
+    comparedTo: { source: render.sourceField, destination },
+  };
+  const health = appHealth(context.objects);
+  desired["health"] = {
+    status: health.status,
+    ...(health.message ? { message: health.message } : {}),
+    lastTransitionTime:
+      live.health?.status === health.status ? (live.health.lastTransitionTime ?? seconds(now)) : seconds(now),
+  };
+  desired["resources"] = context.objects.map(resourceStatus).toSorted(inOrder);
+  desired["history"] = context.history;
+  desired["sourceType"] = render.sourceType;
+  desired["summary"] = { ...live.summary, images: [...comparison.images].toSorted() };
+  desired["controllerNamespace"] = view.controlPlaneNamespace;
+  return desired;
+}
+
+/** A JSON merge patch from `live` to `desired`, members that `desired` lacks set to null; undefined when equal. */
+export function mergeDiff(live: unknown, desired: unknown): unknown {
+  if (live === desired) return undefined;
+  if (!isObject(live) || !isObject(desired)) return equal(live, desired) ? undefined : desired;
+  const patch: Json = {};
+  for (const [name, value] of Object.entries(desired)) {
+    if (value === undefined) continue;
+    const change = mergeDiff(live[name], value);
+    if (change !== undefined) patch[name] = change;
+  }
+  for (const name of Object.keys(live)) {
+    if (desired[name] === undefined && live[name] !== undefined) patch[name] = null;
+  }
+  return Object.keys(patch).length > 0 ? patch : undefined;
+}
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function equal(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = Object.keys(a).filter((name) => (a as Json)[name] !== undefined);
+  const others = Object.keys(b).filter((name) => (b as Json)[name] !== undefined);
+  return names.length === others.length && names.every((name) => equal((a as Json)[name], (b as Json)[name]));
+}
+
+export interface ApplicationPatch {
+  patch: Json;
+  /** Value of the refresh annotation that the patch takes away. */
+  refresh?: string;
+}
+
+/** The patch of the whole Application, or undefined when it says everything already. */
+export function applicationPatch(context: Context, live: Application, now: number): ApplicationPatch | undefined {
+  const liveStatus = live.status ?? {};
+  const status: Json = {};
+  for (const [name, value] of Object.entries(statusOf(context, liveStatus, now))) {
+    const change = mergeDiff((liveStatus as Json)[name] ?? emptyOf(value), value);
+    if (change !== undefined) status[name] = change;
+  }
+  const patch: Json = {};
+  const annotations = live.metadata.annotations ?? {};
+  const refresh = context.answeredRefresh;
+  const answered = refresh !== undefined && annotations[REFRESH_ANNOTATION] === refresh;
+  if (answered) patch["metadata"] = { annotations: { [REFRESH_ANNOTATION]: null } };
+  if (context.deletion?.finished && live.metadata.finalizers?.some(isCascadeFinalizer)) {
+    patch["metadata"] = { finalizers: live.metadata.finalizers.filter((name) => !isCascadeFinalizer(name)) };
+  }
+  if (operationTaken(context) && live.operation) patch["operation"] = null;
+  // Another commit that changes nothing for this app is told with its next write (DESIGN §3).
+  const revisionOnly =
+    Object.keys(status).length === 1 && isObject(status["sync"]) && Object.keys(status["sync"]).join() === "revision";
+  const asked = context.causes.some((one) => one.kind === "user" || one.kind === "refresh");
+  if (revisionOnly && Object.keys(patch).length === 0 && !asked) return undefined;
+  if (Object.keys(status).length > 0) {
+    if (isObject(status) && (status["sync"] || status["resources"])) status["reconciledAt"] = seconds(now);
+    patch["status"] = status;
+  }
+  return Object.keys(patch).length > 0 ? { patch, refresh: answered ? refresh : undefined } : undefined;
+}
+
+/** An absent list and an empty one are the same to a reader. */
+const emptyOf = (value: unknown): unknown => (Array.isArray(value) && value.length === 0 ? value : undefined);
+
+const operationTaken = ({ view, takenOperationHash, request }: Context): boolean =>
+  view.operationHash !== "" &&
+  view.operationHash === takenOperationHash &&
+  (request === undefined || request.resumed !== undefined);

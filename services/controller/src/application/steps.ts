@@ -1,0 +1,134 @@
+// Steps of the Application machine by name: each makes of context and event the part of the context that changes.
+import type { SyncState } from "@driftless/contracts/pipeline/6-application";
+import type { Context } from "./context.ts";
+import type { AppEvent, EventOf } from "./events.ts";
+import * as look from "./look.ts";
+import * as operation from "./operation.ts";
+import { healPauseMs, lookAgainDelayMs } from "./retry-delay.ts";
+
+export const FETCH_DEADLINE_MS = 60_000;
+export const STEP_DEADLINE_MS = 30_000;
+const DELETION_PAUSE_MS = 1_000;
+
+export const PASS_FAILED = { type: "PassFailed" as const, failures: [] };
+
+const atOf = (event: AppEvent, context: Context): number => event.at ?? context.now;
+
+type Step = (context: Context, event: AppEvent) => Partial<Context>;
+
+/** A step that only makes sense of one event; the chart never names it elsewhere. */
+const from =
+  <Type extends AppEvent["type"]>(
+    type: Type,
+    run: (context: Context, event: EventOf<Type>) => Partial<Context>,
+  ): Step =>
+  (context, event) => {
+    if (event.type !== type) throw new Error(`${event.type} came to a step of ${type}`);
+    return run(context, event as EventOf<Type>);
+  };
+
+const timed =
+  (run: (context: Context, at: number) => Partial<Context>): Step =>
+  (context, event) =>
+    run(context, atOf(event, context));
+
+const hopOf = (context: Context): string => {
+  const timings = context.pass?.timings ?? {};
+  if (timings.diffMs !== undefined) return "predict";
+  if (context.pass?.render) return "diff";
+  return timings.fetchMs !== undefined ? "render" : "fetch";
+};
+
+export const STEPS = {
+  wantLook: from("Look", (context, event) => look.want(context, event.wish)),
+  wantSource: from("SourceChanged", look.onSourceChanged),
+  wantAgain: timed((context, at) =>
+    look.want(
+      context,
+      look.wish(
+        "retry",
+        at,
+        { detail: context.failed?.failures[0]?.code ?? "after a pause" },
+        {
+          // After a failure everything is asked again; after a pause only the cluster.
+          from: context.failed ? "fetch" : "diff",
+          freshness: context.failed ? "latest" : "observed",
+          lane: context.failed ? "bulk" : "now",
+        },
+      ),
+    ),
+  ),
+  wantDiff: from("LiveChanged", operation.wantDiff),
+  updateView: from("ApplicationUpdated", (context, event) => look.updateView(context, event.view, event.at)),
+  refreshAnswered: from("RefreshAnswered", (context, event) =>
+    context.answeredRefresh === event.value ? { answeredRefresh: undefined, takenRefresh: undefined } : {},
+  ),
+  // A fetcher that begins anew may number its observations anew.
+  forgetObservations: (context) => ({
+    observationSeen: 0,
+    watched: undefined,
+    render: context.render && { ...context.render, observation: 0 },
+  }),
+  noteWatched: (context) => ({ watched: look.watchKey(context) }),
+  beginPass: timed(look.beginPass),
+  send: timed(look.send),
+  fetchAgain: (context) => ({
+    pass: { ...context.pass!, freshness: "latest" as const, hopsBack: context.pass!.hopsBack + 1 },
+  }),
+  acceptFetch: from("SourceFetched", look.acceptFetch),
+  acceptRender: from("ManifestsRendered", look.acceptRender),
+  fetchMore: from("RenderNeedsFiles", (context, event) => look.fetchMore(context, event.message.paths)),
+  hopBack: look.hopBack,
+  acceptDiff: from("DiffComputed", look.acceptDiff),
+  acceptPrediction: from("StepPredicted", look.acceptPrediction),
+  concludePass: timed(look.concludePass),
+  failPass: (context, event) => look.failPass(context, look.failuresOf(event, hopOf(context)), atOf(event, context)),
+  takeDecision: timed(operation.takeDecision),
+  settleVerdict: () => ({ verdictPending: false, pass: undefined }),
+  beginOperation: timed(operation.beginOperation),
+  sendStep: timed(operation.sendStep),
+  acceptStepPrediction: from("StepPredicted", operation.acceptStepPrediction),
+  recorded: operation.recorded,
+  failDryRun: operation.failDryRun,
+  failStep: (context, event) =>
+    operation.failStep(
+      context,
+      event.type === "PassFailed" ? (context.failed?.failures ?? []) : look.failuresOf(event, "sync"),
+    ),
+  terminate: operation.terminate,
+  supersede: operation.supersede,
+  acceptStep: from("StepApplied", operation.acceptStep),
+  scheduleRetry: timed(operation.scheduleRetry),
+  retryNow: timed(operation.retryNow),
+  beginAttempt: timed(operation.beginAttempt),
+  renderAgain: timed(operation.renderAgain),
+  endOperation: timed(operation.endOperation),
+  noteLive: from("LiveChanged", operation.onLiveChanged),
+  beginHeal: from("LiveChanged", operation.beginHeal),
+  healNeedless: from("StepApplied", operation.healNeedless),
+  healDone: from("StepApplied", operation.healDone),
+  healLeft: operation.healLeft,
+  beginDeletion: operation.beginDeletion,
+  sendDeletion: operation.sendDeletion,
+  acceptRemaining: from("DiffComputed", operation.acceptRemaining),
+  noteRemoved: from("StepApplied", operation.noteRemoved),
+  failDeletion: (context, event) => operation.failDeletion(context, look.failuresOf(event, "delete")),
+} satisfies Record<string, Step>;
+
+export const arriveAt = (context: Context, state: SyncState): Partial<Context> => operation.arrive(context, state);
+
+interface Asked {
+  context: Context;
+  event: AppEvent;
+}
+
+export const DELAYS = {
+  fetchDeadline: FETCH_DEADLINE_MS,
+  stepDeadline: STEP_DEADLINE_MS,
+  lookAgainDelay: ({ context }: Asked) => lookAgainDelayMs(context.failed?.attempts ?? 1, look.spreadOf(context)),
+  pause: ({ context, event }: Asked) =>
+    context.decision.kind === "pause" ? context.decision.delayMs : healPauseMs(context.heal, atOf(event, context)),
+  retryDelay: ({ context, event }: Asked) => Math.max(0, (context.operation?.retryAt ?? 0) - atOf(event, context)),
+  deletionPause: ({ context }: Asked) =>
+    context.deletion?.failure ? lookAgainDelayMs(context.deletion.attempts, look.spreadOf(context)) : DELETION_PAUSE_MS,
+};

@@ -1,0 +1,66 @@
+// What Argo CD's contract allows in an Application or an operation and Driftless does not do yet. Each is refused by
+// its path (UNSUPPORTED_FIELD) before anything is compared or written: half-honoured is worse than not at all.
+import type { Application, OperationField } from "@driftless/contracts/application";
+import { unsupportedSyncOptions } from "./sync-options.ts";
+
+type Json = Record<string, unknown>;
+
+const present = (value: unknown): boolean =>
+  value !== undefined &&
+  value !== null &&
+  value !== "" &&
+  value !== false &&
+  !(typeof value === "object" && Object.keys(value).length === 0);
+
+function presentIn(object: unknown, path: string, names: readonly string[]): string[] {
+  if (typeof object !== "object" || object === null) return [];
+  return names.filter((name) => present((object as Json)[name])).map((name) => `${path}.${name}`);
+}
+
+/** An option stands in the path by its text, because a list index says nothing to the reader. */
+const optionPaths = (options: readonly string[] | undefined, path: string): string[] =>
+  unsupportedSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
+
+const SPEC = ["sources", "sourceHydrator", "ignoreDifferences"];
+const SOURCE = ["chart", "helm", "kustomize", "plugin", "ref", "tagPrefix"];
+const DIRECTORY = ["jsonnet", "disableExtensionFilter"];
+
+const COMPARE_OPTIONS_HONOURED = new Set(["ServerSideDiff=true", "IncludeMutationWebhook=true"]);
+
+export function unsupportedInApplication(app: Application): string[] {
+  const { spec, metadata } = app;
+  const annotations = metadata.annotations ?? {};
+  const compareOptions = (annotations["argocd.argoproj.io/compare-options"] ?? "")
+    .split(",")
+    .map((part) => part.trim());
+  return [
+    ...presentIn(spec, "spec", SPEC),
+    ...presentIn(spec?.source, "spec.source", SOURCE),
+    ...presentIn(spec?.source?.directory, "spec.source.directory", DIRECTORY),
+    ...(spec?.source?.repoURL?.startsWith("oci://") ? ["spec.source.repoURL=oci://"] : []),
+    ...presentIn(spec?.syncPolicy, "spec.syncPolicy", ["managedNamespaceMetadata"]),
+    ...presentIn(spec?.syncPolicy?.retry, "spec.syncPolicy.retry", ["refresh"]),
+    ...optionPaths(spec?.syncPolicy?.syncOptions, "spec.syncPolicy.syncOptions"),
+    ...compareOptions
+      .filter((option) => option !== "" && !COMPARE_OPTIONS_HONOURED.has(option))
+      .map((option) => `metadata.annotations[argocd.argoproj.io/compare-options]=${option}`),
+    ...("argocd.argoproj.io/hydrate" in annotations ? ["metadata.annotations[argocd.argoproj.io/hydrate]"] : []),
+    ...(metadata.finalizers ?? [])
+      .filter((name) => /^(pre|post)-delete-finalizer\.argocd\.argoproj\.io/.test(name))
+      .map((name) => `metadata.finalizers[${name}]`),
+  ];
+}
+
+const OPERATION_SYNC = ["revisions", "source", "sources", "manifests", "resources"];
+
+export function unsupportedInOperation(operation: OperationField): string[] {
+  const strategy = operation.sync?.["syncStrategy"] as { apply?: unknown; hook?: { force?: boolean } } | undefined;
+  return [
+    ...presentIn(operation.sync, "operation.sync", OPERATION_SYNC),
+    ...(strategy?.apply ? ["operation.sync.syncStrategy.apply"] : []),
+    ...(strategy?.hook?.force ? ["operation.sync.syncStrategy.hook.force"] : []),
+    ...optionPaths(operation.sync?.syncOptions, "operation.sync.syncOptions"),
+    ...presentIn(operation.retry, "operation.retry", ["refresh"]),
+    ...(operation.sync ? [] : ["operation without sync"]),
+  ];
+}

@@ -1,0 +1,255 @@
+// View (pure): what the actor needs of its Application, its AppProject and the settings, read once per change.
+import { createHash } from "node:crypto";
+import {
+  Application,
+  readLeniently,
+  type ApplicationSource,
+  type ApplicationStatus,
+  type OperationField,
+  type Retry,
+} from "@driftless/contracts/application";
+import { failure, type Failure } from "@driftless/contracts/failure";
+import type { AppRef, Destination, ObjectKey } from "@driftless/contracts/identity";
+import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
+import type { DirectoryOptions } from "@driftless/contracts/pipeline/3-render";
+import type { Target } from "@driftless/contracts/pipeline/4-diff";
+import type { AppProject, AppProjectSpec } from "@driftless/contracts/project";
+import { repositoryHash } from "@driftless/contracts/repository";
+import { shardOf } from "@driftless/contracts/subject";
+import { parseBackoffDuration } from "./go-duration.ts";
+import { projectDenies, unsupportedInProject } from "./project.ts";
+import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
+import { unsupportedInApplication } from "./unsupported.ts";
+
+export const REFRESH_ANNOTATION = "argocd.argoproj.io/refresh";
+const SKIP_ANNOTATION = "argocd.argoproj.io/skip-reconcile";
+const APPROVED_ANNOTATION = "argocd.argoproj.io/deletion-approved";
+const CASCADE_FINALIZER = "resources-finalizer.argocd.argoproj.io";
+
+/** What argocd-cm says, as far as the actor asks. */
+export interface Settings {
+  controlPlaneNamespace: string;
+  trackingMethod: Target["trackingMethod"];
+  pollIntervalMs: number;
+}
+
+export interface RetryPolicy {
+  /** Negative: for ever. */
+  limit: number;
+  durationMs: number;
+  factor: number;
+  durationMaxMs: number;
+}
+
+/** What the Application asks for; only there when all of it is understood and allowed. */
+export interface Desired {
+  source: SourceRef;
+  /** As written, for the status. */
+  sourceField: ApplicationSource;
+  directory: DirectoryOptions;
+  destination: Destination;
+  project: AppProjectSpec;
+  automated?: { prune: boolean; selfHeal: boolean; allowEmpty: boolean };
+  syncOptionTexts: string[];
+  options: SyncOptions;
+  retry?: Retry;
+  historyLimit: number;
+  trackingMethod: Target["trackingMethod"];
+  /** Differs when another render of the same inputs could come out. */
+  parametersHash: string;
+}
+
+export interface AppView {
+  ref: AppRef;
+  shard: number;
+  controlPlaneNamespace: string;
+  pollIntervalMs: number;
+  desired?: Desired;
+  /** Why nothing is done for it, when there is no `desired`. */
+  blocked: readonly Failure[];
+  /** Of everything that makes the actor look again when it changes. */
+  desiredHash: string;
+  /** Source and directory only: another one means that the last render says nothing. */
+  sourceHash: string;
+  operation?: OperationField;
+  operationHash: string;
+  /** Value of the refresh annotation. */
+  refresh?: string;
+  skipReconcile: boolean;
+  deletion?: {
+    at: string;
+    /** Absent: only the Application goes. */
+    cascade?: "Foreground" | "Background";
+    finalizers: string[];
+    approvedAt?: string;
+  };
+  status: ApplicationStatus;
+}
+
+const hash = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
+
+/** Bumped when a new version of Driftless renders the same inputs otherwise: kept renders are then not reused. */
+const RENDER_GENERATION = 1;
+
+export function viewOf(
+  raw: unknown,
+  projectOf: (name: string) => AppProject | undefined,
+  settings: Settings,
+): AppView | undefined {
+  const reading = readLeniently(Application, raw);
+  if (reading.kind === "unreadable") return undefined;
+  const app = reading.value;
+  const { metadata } = app;
+  const ref: AppRef = {
+    uid: metadata.uid || `${metadata.namespace}/${metadata.name}`,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    project: app.spec?.project || "default",
+  };
+  const project = projectOf(ref.project);
+  // A status that somebody wrote by hand is not the spec: what is wrong there is left out silently.
+  const wrong = reading.problems.filter((problem) => problem.path.startsWith("spec"));
+  const blocked = wrong.length > 0 ? wrong.map(specInvalid) : specFailures(app, ref, project);
+  const desired = blocked.length === 0 ? desiredOf(app, project!.spec ?? {}, settings) : undefined;
+  const annotations = metadata.annotations ?? {};
+  return {
+    ref,
+    shard: shardOf(ref.namespace, ref.name),
+    controlPlaneNamespace: settings.controlPlaneNamespace,
+    pollIntervalMs: settings.pollIntervalMs,
+    desired,
+    blocked,
+    desiredHash: hash([app.spec ?? null, desired?.project ?? null, desired?.trackingMethod, blocked]),
+    sourceHash: hash([desired?.source ?? null, desired?.parametersHash]),
+    operation: app.operation,
+    operationHash: app.operation ? hash(app.operation) : "",
+    refresh: annotations[REFRESH_ANNOTATION],
+    skipReconcile: annotations[SKIP_ANNOTATION] === "true",
+    deletion: metadata.deletionTimestamp
+      ? {
+          at: metadata.deletionTimestamp,
+          cascade: cascadeOf(metadata.finalizers ?? []),
+          finalizers: metadata.finalizers ?? [],
+          approvedAt: annotations[APPROVED_ANNOTATION],
+        }
+      : undefined,
+    status: app.status ?? {},
+  };
+}
+
+export const isCascadeFinalizer = (name: string): boolean =>
+  name === CASCADE_FINALIZER || name.startsWith(`${CASCADE_FINALIZER}/`);
+
+function cascadeOf(finalizers: readonly string[]): "Foreground" | "Background" | undefined {
+  const ours = finalizers.find(isCascadeFinalizer);
+  if (ours === undefined) return undefined;
+  return ours.endsWith("/background") ? "Background" : "Foreground";
+}
+
+const specInvalid = (problem: { path: string; message: string }): Failure =>
+  failure("SPEC_INVALID", problem.message, { path: problem.path });
+
+function specFailures(app: Application, ref: AppRef, project: AppProject | undefined): Failure[] {
+  const unsupported = unsupportedInApplication(app);
+  if (unsupported.length > 0) {
+    return unsupported.map((path) => failure("UNSUPPORTED_FIELD", `not honoured yet: ${path}`, { path }));
+  }
+  const { source, destination } = app.spec ?? {};
+  const invalid: Failure[] = [];
+  if (!source?.repoURL) invalid.push(specInvalid({ path: "spec.source.repoURL", message: "a repository is needed" }));
+  if (source?.repoURL && !source.path) {
+    invalid.push(
+      specInvalid({ path: "spec.source.path", message: "a path in the repository is needed (`.` for its root)" }),
+    );
+  }
+  if (!destination?.server && !destination?.name) {
+    invalid.push(specInvalid({ path: "spec.destination", message: "either server or name is needed" }));
+  }
+  if (destination?.server && destination.name) {
+    invalid.push(specInvalid({ path: "spec.destination", message: "server and name exclude each other" }));
+  }
+  const backoff = app.spec?.syncPolicy?.retry?.backoff;
+  for (const field of ["duration", "maxDuration"] as const) {
+    const text = backoff?.[field];
+    if (text && parseBackoffDuration(text) === undefined) {
+      invalid.push(
+        specInvalid({ path: `spec.syncPolicy.retry.backoff.${field}`, message: `"${text}" is no duration` }),
+      );
+    }
+  }
+  if (invalid.length > 0) return invalid;
+  if (!project) {
+    return [failure("PROJECT_NOT_FOUND", `there is no AppProject "${ref.project}"`, { path: "spec.project" })];
+  }
+  const spec = project.spec ?? {};
+  const rules = unsupportedInProject(ref.project, spec);
+  if (rules.length > 0) return rules;
+  return projectDenies(ref.project, spec, { repoURL: source!.repoURL!, destination: destination! });
+}
+
+function desiredOf(app: Application, project: AppProjectSpec, settings: Settings): Desired {
+  const spec = app.spec!;
+  const source = spec.source!;
+  const directory: DirectoryOptions = {
+    recurse: source.directory?.recurse ?? false,
+    include: source.directory?.include ?? "",
+    exclude: source.directory?.exclude ?? "",
+  };
+  const automated = spec.syncPolicy?.automated;
+  const { server, name, namespace } = spec.destination!;
+  return {
+    source: {
+      repoURL: source.repoURL!,
+      repository: repositoryHash(source.repoURL!),
+      targetRevision: source.targetRevision ?? "",
+      path: source.path!,
+    },
+    sourceField: source,
+    directory,
+    destination: { ...(server ? { server } : {}), ...(name ? { name } : {}), ...(namespace ? { namespace } : {}) },
+    project,
+    automated:
+      automated && automated.enabled !== false
+        ? {
+            prune: automated.prune ?? false,
+            selfHeal: automated.selfHeal ?? false,
+            allowEmpty: automated.allowEmpty ?? false,
+          }
+        : undefined,
+    syncOptionTexts: spec.syncPolicy?.syncOptions ?? [],
+    options: readSyncOptions(spec.syncPolicy?.syncOptions ?? []),
+    retry: spec.syncPolicy?.retry,
+    historyLimit: spec.revisionHistoryLimit ?? 10,
+    trackingMethod: settings.trackingMethod,
+    parametersHash: hash([RENDER_GENERATION, directory, source.path]),
+  };
+}
+
+/** Automated operations retry 5 times unless told otherwise, manual ones only when told to; an explicit 0 is 0. */
+export function retryPolicy(retry: Retry | undefined, automated: boolean): RetryPolicy {
+  return {
+    limit: retry?.limit ?? (automated && retry === undefined ? 5 : 0),
+    durationMs: parseBackoffDuration(retry?.backoff?.duration ?? "") ?? 5_000,
+    factor: Math.max(1, retry?.backoff?.factor ?? 2),
+    durationMaxMs: parseBackoffDuration(retry?.backoff?.maxDuration ?? "") ?? 180_000,
+  };
+}
+
+/** `status.resources`, and what a running operation wrote down before its first apply: all that may be ours. */
+export function inventoryOf(status: ApplicationStatus): ObjectKey[] {
+  const running = ["Running", "Terminating", "Failed", "Error"].includes(status.operationState?.phase ?? "");
+  const planned = running ? (status.operationState?.syncResult?.resources ?? []) : [];
+  const keys = new Map<string, ObjectKey>();
+  for (const resource of [...(status.resources ?? []), ...planned]) {
+    if (!resource.kind || !resource.name) continue;
+    const key: ObjectKey = {
+      group: resource.group ?? "",
+      version: resource.version ?? "",
+      kind: resource.kind,
+      namespace: resource.namespace ?? "",
+      name: resource.name,
+    };
+    keys.set(`${key.group}/${key.kind}/${key.namespace}/${key.name}`, key);
+  }
+  return [...keys.values()];
+}

@@ -1,0 +1,546 @@
+// Controller, hop 6: watches Applications, gives each of this replica's an actor, brings to it what concerns it, and
+// carries out what it decides: commands to the workers, and writes of the Application, whose one writer it is.
+//
+// C1 What is heard only says "look"; facts that are lost while nobody listened are made up for by a look at the start.
+// C2 Another replica's Applications are left alone; who owns what is a hint, the fences are in Kubernetes.
+// C3 Whatever is wrong with one Application stays with it.
+import type { Bus } from "@driftless/bus/connect";
+import { consumeWork, follow, on, type Consumption } from "@driftless/bus/consume";
+import { joinReplicas, type Replicas } from "@driftless/bus/replicas";
+import { readLeniently } from "@driftless/contracts/application";
+import { appText, type Cause } from "@driftless/contracts/identity";
+import type { MessageDefinition } from "@driftless/contracts/message";
+import {
+  FetcherStarted,
+  RefreshAllRequested,
+  RefreshRequested,
+  RevisionObserved,
+  SourceChanged,
+} from "@driftless/contracts/pipeline/1-refresh";
+import { ForgetSource, SourceFetchFailed, SourceFetched } from "@driftless/contracts/pipeline/2-fetch";
+import { ManifestsRendered, RenderFailed, RenderNeedsFiles } from "@driftless/contracts/pipeline/3-render";
+import {
+  DiffComputed,
+  DiffFailed,
+  ForgetApplication,
+  LiveChanged,
+  LiveStateReset,
+} from "@driftless/contracts/pipeline/4-diff";
+import { StepApplied, StepFailed, StepPredicted } from "@driftless/contracts/pipeline/5-sync";
+import { AppProject } from "@driftless/contracts/project";
+import { STREAMS } from "@driftless/contracts/streams";
+import { fetchPartitionOf, shardOf } from "@driftless/contracts/subject";
+import type { Clusters } from "@driftless/kube/clusters";
+import type { KubeObject } from "@driftless/kube/resource";
+import { watchResource, type Watch } from "@driftless/kube/watch";
+import { encodeManifests } from "@driftless/manifests/manifests-blob";
+import type { Clock } from "@driftless/process/clock";
+import type { Config } from "@driftless/process/config";
+import type { Service } from "@driftless/process/start";
+import type { Logger, Registry } from "@driftless/process/telemetry";
+import { createAdmission } from "./admission.ts";
+import type { Effect } from "./application/effects.ts";
+import type { Wish } from "./application/events.ts";
+import { wish } from "./application/look.ts";
+import { conditionsOf } from "./application/status.ts";
+import { viewOf, type AppView, type Settings } from "./application/view.ts";
+import { ensureCrds, ensureDefaultProject } from "./crds.ts";
+import { createHost, type Sent } from "./host.ts";
+import { controllerMetrics } from "./metrics.ts";
+import { APPLICATIONS, CONFIG_MAPS, PROJECTS } from "./resources.ts";
+import { SETTINGS_CONFIG_MAP, settingsOf } from "./settings.ts";
+import { FACT_FILTERS, liveChangedFilters, ownedShards, resultFilters, triggerDurables } from "./shards.ts";
+import { createWriter } from "./writer.ts";
+
+export interface ControllerContext {
+  bus: Bus;
+  clock: Clock;
+  logger: Logger;
+  metrics: Registry;
+  config: Config;
+  clusters: Clusters;
+}
+
+/** Actors with requests outstanding at a time. */
+const ACTIVE_MAX = 400;
+const FORGET_DEADLINE_MS = 60_000;
+/** So many poll intervals without a look at a repository mean that its fetcher does not poll. */
+const SILENT_INTERVALS = 3;
+const ANSWERS = [
+  SourceFetched,
+  SourceFetchFailed,
+  ManifestsRendered,
+  RenderNeedsFiles,
+  RenderFailed,
+  DiffComputed,
+  DiffFailed,
+  StepPredicted,
+  StepApplied,
+  StepFailed,
+] as const;
+
+export async function startController(context: ControllerContext): Promise<Service> {
+  const controller = new Controller(context);
+  await controller.start();
+  return controller;
+}
+
+class Controller implements Service {
+  private readonly context: ControllerContext;
+  /** What the watch told of each Application, by uid; managedFields left out. */
+  private readonly objects = new Map<string, KubeObject>();
+  private readonly uids = new Map<string, string>();
+  private readonly projects = new Map<string, AppProject>();
+  private readonly silentSince = new Map<string, number>();
+  private settings: Settings;
+  private shards: readonly number[] = [];
+  private emptyManifestsDigest = "";
+  private replicas!: Replicas;
+  private watches: Watch[] = [];
+  private facts: Consumption[] = [];
+  private listening: Consumption[] = [];
+  /** Changes of what is listened to happen one after another. */
+  private relisten: Promise<void> = Promise.resolve();
+  private readonly unsubscribe: (() => void)[] = [];
+  private stopped = false;
+  private started = false;
+  private readonly host;
+  private readonly writer;
+  private readonly admission;
+  private readonly meter;
+
+  constructor(context: ControllerContext) {
+    this.context = context;
+    const { clock, logger, clusters, metrics } = context;
+    this.settings = settingsOf(undefined, context.config.namespace).settings;
+    this.host = createHost({
+      clock,
+      logger,
+      perform: (uid, effect) => this.perform(uid, effect),
+      onBusy: (uid, busy) => this.admission.busy(uid, busy),
+    });
+    this.admission = createAdmission<Sent>(ACTIVE_MAX, (uid, event) => void this.host.send(uid, event));
+    this.writer = createWriter({
+      client: clusters.controlPlane.client,
+      clock,
+      logger,
+      contextOf: (uid) => this.host.contextOf(uid),
+      send: (uid, event) => void this.host.send(uid, event),
+      onRead: (object) => this.told(object),
+      onWrite: (outcome) => this.meter.write(outcome),
+    });
+    this.meter = controllerMetrics(metrics, {
+      apps: () => this.host.uids().length,
+      active: () => this.admission.active,
+      waiting: () => this.admission.waiting,
+      conditionCodes: () => this.conditionCodes(),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { bus, clock, logger, config, clusters } = this.context;
+    const { client } = clusters.controlPlane;
+    const crds = await ensureCrds(client);
+    if (crds.kind === "error") throw new Error(`the CRDs cannot be made sure of: ${crds.error.message}`);
+    if (crds.created.length > 0) logger.info({ created: crds.created }, "CRDs created");
+    const project = await ensureDefaultProject(client, config.namespace);
+    if (project.kind === "error") logger.warn({ why: project.error.message }, "AppProject default not created");
+    this.emptyManifestsDigest = await bus.blobs.put(encodeManifests([]));
+    this.replicas = await joinReplicas(bus, { role: "controller", id: config.replica, clock, logger });
+    this.shards = ownedShards(this.replicas);
+    this.facts = [
+      await follow(bus, { stream: STREAMS.facts, filters: FACT_FILTERS, handlers: this.factHandlers(), from: "new" }),
+    ];
+    await this.listen();
+    this.unsubscribe.push(this.replicas.onChange(() => this.ownershipChanged()));
+    this.watch();
+    await Promise.all(this.watches.map((watch) => watch.synced));
+    this.started = true;
+    for (const object of this.objects.values()) this.follow(object);
+    this.afterReconnect();
+    this.watchdog();
+  }
+
+  notReady(): string | undefined {
+    if (!this.started) return "starting";
+    if (!this.context.bus.connected) return "NATS is not connected";
+    const failing = this.watches.map((watch) => watch.status()).find((status) => status.kind === "failing");
+    return failing?.kind === "failing" ? `the API server cannot be watched: ${failing.error.message}` : undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    for (const unsubscribe of this.unsubscribe) unsubscribe();
+    for (const watch of this.watches) watch.stop();
+    await this.relisten;
+    await Promise.all([...this.facts, ...this.listening].map((consumption) => consumption.stop()));
+    for (const uid of this.host.uids()) this.host.stop(uid);
+    await this.writer.settled();
+    await this.replicas.leave();
+  }
+
+  // What comes from Kubernetes
+
+  private watch(): void {
+    const { clusters, config, logger } = this.context;
+    const common = {
+      client: clusters.controlPlane.client,
+      namespace: config.namespace,
+      onProblem: (cause: unknown) => logger.error({ err: cause }, "a watch event could not be handled"),
+    };
+    this.watches = [
+      watchResource<KubeObject>({
+        ...common,
+        resource: CONFIG_MAPS,
+        fieldSelector: `metadata.name=${SETTINGS_CONFIG_MAP}`,
+        select: (object) => object,
+        onState: ({ objects }) => this.settingsTold(objects[0]),
+        onEvent: ({ type, object }) => this.settingsTold(type === "DELETED" ? undefined : object),
+      }),
+      watchResource<AppProject>({
+        ...common,
+        resource: PROJECTS,
+        select: (object) => {
+          const reading = readLeniently(AppProject, object);
+          return reading.kind === "ok" ? reading.value : undefined;
+        },
+        onState: ({ objects }) => {
+          this.projects.clear();
+          for (const project of objects) this.projects.set(project.metadata.name, project);
+          this.viewsChanged();
+        },
+        onEvent: ({ type, object }) => {
+          const { name } = object.metadata;
+          if (type === "DELETED") this.projects.delete(name);
+          else this.projects.set(name, object);
+          this.viewsChanged(name);
+        },
+      }),
+      watchResource<KubeObject>({
+        ...common,
+        resource: APPLICATIONS,
+        select: (object) => ({ ...object, metadata: { ...object.metadata, managedFields: undefined } }),
+        onState: ({ objects }) => {
+          const there = new Set(objects.map((object) => object.metadata.uid));
+          for (const [uid, object] of this.objects) if (!there.has(uid)) this.gone(object);
+          for (const object of objects) this.told(object);
+        },
+        onEvent: ({ type, object }) => (type === "DELETED" ? this.gone(object) : this.told(object)),
+      }),
+    ];
+  }
+
+  private settingsTold(configMap: KubeObject | undefined): void {
+    const { settings, problems } = settingsOf(configMap, this.context.config.namespace);
+    for (const problem of problems)
+      this.context.logger.warn({ problem }, "argocd-cm has a value that is not understood");
+    if (JSON.stringify(settings) === JSON.stringify(this.settings)) return;
+    this.settings = settings;
+    this.viewsChanged();
+  }
+
+  private viewsChanged(project?: string): void {
+    if (!this.started) return;
+    for (const uid of this.host.uids()) {
+      const view = this.viewOf(this.objects.get(uid));
+      if (view && (project === undefined || view.ref.project === project)) this.updated(uid, view);
+    }
+  }
+
+  private updated(uid: string, view: AppView): void {
+    const before = this.host.contextOf(uid)?.view;
+    this.host.send(uid, { type: "ApplicationUpdated", view });
+    // The interval is the fetcher's to know, though nothing else follows from it for the app.
+    if (before && before.pollIntervalMs !== view.pollIntervalMs) this.host.send(uid, { type: "FetcherStarted" });
+  }
+
+  private viewOf(object: KubeObject | undefined): AppView | undefined {
+    if (!object) return undefined;
+    const view = viewOf(object, (name) => this.projects.get(name), this.settings);
+    if (!view) this.context.logger.error({ app: object.metadata.name }, "an Application cannot be read");
+    return view;
+  }
+
+  private told(object: KubeObject): void {
+    const { uid, namespace = "", name } = object.metadata;
+    const index = appText({ namespace, name });
+    const former = this.uids.get(index);
+    // Deleted and made anew while nobody watched.
+    if (former !== undefined && former !== uid) this.gone(this.objects.get(former)!);
+    this.uids.set(index, uid);
+    this.objects.set(uid, object);
+    if (this.started) this.follow(object);
+  }
+
+  private follow(object: KubeObject): void {
+    const { uid, namespace = "", name } = object.metadata;
+    const mine = this.shards.includes(shardOf(namespace, name));
+    const view = mine ? this.viewOf(object) : undefined;
+    if (!view || view.skipReconcile) return this.leave(uid);
+    const news = this.writer.observe(uid, object);
+    if (!this.host.has(uid)) return this.begin(view);
+    // What we wrote ourselves is no news, except to an actor that has yet to hear of it.
+    if (news || this.host.contextOf(uid)!.view.operationHash !== view.operationHash) this.updated(uid, view);
+  }
+
+  private begin(view: AppView, cause: Cause["kind"] = "start"): void {
+    const { uid } = view.ref;
+    const { clock } = this.context;
+    this.host.start({
+      view,
+      nonce: Math.floor(clock.random() * 2 ** 40).toString(36),
+      epoch: this.replicas.epoch(),
+      emptyManifestsDigest: this.emptyManifestsDigest,
+    });
+    this.look(uid, wish(cause, clock.now(), {}, { freshness: "latest", lane: "bulk" }));
+    // Refresh annotation and `operation` field may have been written while nobody watched.
+    this.host.send(uid, { type: "ApplicationUpdated", view });
+  }
+
+  private leave(uid: string): void {
+    if (!this.host.has(uid)) return;
+    this.host.stop(uid);
+    this.writer.forget(uid);
+    this.admission.forget(uid);
+  }
+
+  private gone(object: KubeObject): void {
+    const { uid, namespace = "", name } = object.metadata;
+    const context = this.host.contextOf(uid);
+    this.leave(uid);
+    this.objects.delete(uid);
+    if (this.uids.get(appText({ namespace, name })) === uid) this.uids.delete(appText({ namespace, name }));
+    if (!context) return;
+    this.publish(ForgetApplication, { uid, namespace, name });
+    const { view } = context;
+    if (!view.desired) return;
+    this.publish(ForgetSource, {
+      app: view.ref,
+      requestId: `${context.nonce}-forget`,
+      shard: view.shard,
+      lane: "bulk",
+      deadlineAt: this.context.clock.now() + FORGET_DEADLINE_MS,
+      source: view.desired.source,
+    });
+  }
+
+  // What comes by messages
+
+  private async listen(): Promise<void> {
+    const { bus, config } = this.context;
+    const { shards } = this;
+    if (shards.length === 0) {
+      this.listening = [];
+      return;
+    }
+    this.listening = await Promise.all([
+      follow(bus, {
+        stream: STREAMS.results,
+        filters: resultFilters(shards),
+        handlers: ANSWERS.map((definition) => this.answerHandler(definition)),
+        from: "new",
+      }),
+      follow(bus, {
+        stream: STREAMS.facts,
+        filters: liveChangedFilters(shards),
+        handlers: [
+          on(LiveChanged, async (message) => {
+            this.host.send(message.app.uid, { type: "LiveChanged", message });
+          }),
+        ],
+        from: "new",
+      }),
+      consumeWork(bus, {
+        durables: triggerDurables(shards),
+        handlers: [on(RefreshRequested, (message) => this.refreshRequested(message))],
+        concurrency: config.concurrency,
+      }),
+    ]);
+  }
+
+  private answerHandler(definition: (typeof ANSWERS)[number]) {
+    return on(definition as MessageDefinition, async (message) => {
+      const answer = message as { app: { uid: string } };
+      this.host.send(answer.app.uid, { type: definition.name, message: answer } as unknown as Sent);
+    });
+  }
+
+  private factHandlers() {
+    const { clock } = this.context;
+    return [
+      on(RevisionObserved, async ({ repository }) => {
+        this.silentSince.set(repository, clock.monotonic());
+      }),
+      on(SourceChanged, async (message) => {
+        for (const uid of message.apps) this.admission.admit(uid, { type: "SourceChanged", message });
+      }),
+      on(FetcherStarted, async ({ partitions }) => {
+        for (const uid of this.host.uids()) {
+          const source = this.host.contextOf(uid)?.view.desired?.source;
+          if (source && partitions.includes(fetchPartitionOf(source.repository))) {
+            this.host.send(uid, { type: "FetcherStarted" });
+          }
+        }
+      }),
+      on(LiveStateReset, async ({ server, reason }) => {
+        for (const uid of this.host.uids()) {
+          const known = this.host.contextOf(uid);
+          if (server && known?.comparison && known.comparison.server !== server) continue;
+          this.look(uid, wish("start", clock.now(), { detail: reason }, { from: "diff", lane: "bulk" }));
+        }
+      }),
+      on(RefreshAllRequested, async ({ namespace, mode, reason }) => {
+        const asked = wish(
+          "refresh",
+          clock.now(),
+          { detail: reason ?? "refresh of all" },
+          {
+            freshness: "latest",
+            hard: mode === "hard",
+            lane: "bulk",
+          },
+        );
+        for (const uid of this.host.uids()) {
+          if (namespace && this.host.contextOf(uid)?.view.ref.namespace !== namespace) continue;
+          this.look(uid, asked);
+        }
+      }),
+    ];
+  }
+
+  private async refreshRequested(request: {
+    namespace: string;
+    name: string;
+    mode: "normal" | "hard";
+    reason?: string;
+  }): Promise<void> {
+    const { namespace, name, mode, reason } = request;
+    if (namespace === "_all" || name === "_all") {
+      await this.context.bus.publish(RefreshAllRequested, {
+        ...(namespace === "_all" ? {} : { namespace }),
+        mode,
+        reason,
+      });
+      return;
+    }
+    const uid = this.uids.get(appText({ namespace, name }));
+    if (uid === undefined) return;
+    const detail = reason ?? `refresh requested${mode === "hard" ? " (hard)" : ""}`;
+    const asked = wish("refresh", this.context.clock.now(), { detail }, { freshness: "latest", hard: mode === "hard" });
+    this.host.send(uid, { type: "Look", wish: asked });
+  }
+
+  private look(uid: string, wished: Wish): void {
+    this.admission.admit(uid, { type: "Look", wish: wished });
+  }
+
+  // What changes around it
+
+  private ownershipChanged(): void {
+    this.relisten = this.relisten
+      .then(async () => {
+        if (this.stopped) return;
+        const shards = ownedShards(this.replicas);
+        if (shards.join() === this.shards.join()) return;
+        const before = this.listening;
+        this.shards = shards;
+        this.context.logger.info({ shards: shards.length }, "shards changed");
+        await Promise.all(before.map((consumption) => consumption.stop()));
+        await this.listen();
+        for (const object of this.objects.values()) this.follow(object);
+      })
+      .catch((error: unknown) => this.context.logger.error({ err: error }, "new shards could not be taken over"));
+  }
+
+  /** NATS was away, perhaps wiped: commands and facts may be lost, so what is outstanding is begun anew and all look. */
+  private afterReconnect(): void {
+    const { bus, clock, logger } = this.context;
+    let lost = false;
+    this.unsubscribe.push(
+      bus.onDisconnect(() => {
+        lost = true;
+      }),
+      bus.onReady(() => {
+        if (!lost || this.stopped) return;
+        lost = false;
+        logger.info({ apps: this.host.uids().length }, "NATS is back; looking at every Application");
+        bus.blobs.put(encodeManifests([])).catch((error: unknown) => logger.warn({ err: error }, "blob not stored"));
+        for (const uid of this.host.uids()) {
+          const view = this.viewOf(this.objects.get(uid));
+          if (this.host.isBusy(uid) && view) {
+            this.host.stop(uid);
+            this.begin(view);
+          } else {
+            this.host.send(uid, { type: "FetcherStarted" });
+            this.look(uid, wish("start", clock.now(), { detail: "NATS was away" }, { lane: "bulk" }));
+          }
+        }
+      }),
+    );
+  }
+
+  /** Polling is the fetcher's; only when nobody has looked at a repository for long do its apps ask by themselves. */
+  private watchdog(): void {
+    const { clock, logger } = this.context;
+    const { pollIntervalMs } = this.settings;
+    const cancel = clock.setTimer(Math.max(1_000, pollIntervalMs || 60_000), () => {
+      if (this.stopped) return;
+      const now = clock.monotonic();
+      const interval = this.settings.pollIntervalMs;
+      const silent = new Set<string>();
+      for (const uid of interval > 0 ? this.host.uids() : []) {
+        const source = this.host.contextOf(uid)?.view.desired?.source;
+        if (!source) continue;
+        const since = this.silentSince.get(source.repository);
+        if (since === undefined) this.silentSince.set(source.repository, now);
+        // The fetcher spreads its polls over half an interval more.
+        else if (now - since > interval * 1.5 * SILENT_INTERVALS) silent.add(source.repository);
+        if (!silent.has(source.repository)) continue;
+        this.look(uid, wish("poll", clock.now(), { detail: "watchdog" }, { freshness: "latest", lane: "bulk" }));
+      }
+      for (const repository of silent) this.silentSince.set(repository, now);
+      if (silent.size > 0)
+        logger.warn({ repositories: silent.size }, "repositories are not polled; apps look themselves");
+      this.watchdog();
+    });
+    this.unsubscribe.push(cancel);
+  }
+
+  // What is decided
+
+  private perform(uid: string, effect: Effect): void {
+    switch (effect.kind) {
+      case "publish": {
+        if (effect.definition.name === "ApplicationChanged") {
+          const { from, to } = effect.message as { from: string; to: string };
+          this.meter.transition(from, to);
+        }
+        this.publish(effect.definition, effect.message);
+        return;
+      }
+      case "write":
+        this.writer.request(uid, effect.urgency);
+        return;
+      case "measure":
+        this.meter.measure(effect);
+    }
+  }
+
+  private publish(definition: MessageDefinition, message: unknown): void {
+    // Lost commands are asked for again at their deadline.
+    this.context.bus.publish(definition, message).catch((error: unknown) => {
+      if (!this.stopped) this.context.logger.warn({ err: error, message: definition.name }, "not published");
+    });
+  }
+
+  private conditionCodes(): Map<string, number> {
+    const codes = new Map<string, number>();
+    for (const uid of this.host.uids()) {
+      for (const { type, message } of conditionsOf(this.host.contextOf(uid)!)) {
+        const code = /^\[([A-Z_]+)\]/.exec(message ?? "")?.[1] ?? type ?? "";
+        codes.set(code, (codes.get(code) ?? 0) + 1);
+      }
+    }
+    return codes;
+  }
+}

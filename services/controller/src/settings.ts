@@ -1,0 +1,31 @@
+// Settings (pure): what argocd-cm says, as far as actors ask. An unreadable value is told and the default is taken.
+import type { KubeObject } from "@driftless/kube/resource";
+import { parseGoDuration } from "./application/go-duration.ts";
+import type { Settings } from "./application/view.ts";
+
+export const SETTINGS_CONFIG_MAP = "argocd-cm";
+const POLL_INTERVAL_MS = 120_000;
+const TRACKING_METHODS = ["annotation", "annotation+label", "label"] as const;
+
+export function settingsOf(
+  configMap: KubeObject | undefined,
+  controlPlaneNamespace: string,
+): { settings: Settings; problems: string[] } {
+  const data = (configMap?.["data"] ?? {}) as Record<string, unknown>;
+  const problems: string[] = [];
+  const text = (name: string) => (typeof data[name] === "string" ? data[name].trim() : "");
+  const interval = text("timeout.reconciliation");
+  const pollIntervalMs = interval === "" ? POLL_INTERVAL_MS : parseGoDuration(interval);
+  if (pollIntervalMs === undefined) problems.push(`timeout.reconciliation: "${interval}" is no duration`);
+  const method = text("application.resourceTrackingMethod");
+  const trackingMethod = TRACKING_METHODS.find((known) => known === method);
+  if (method !== "" && !trackingMethod) problems.push(`application.resourceTrackingMethod: "${method}" is unknown`);
+  return {
+    settings: {
+      controlPlaneNamespace,
+      trackingMethod: trackingMethod ?? "annotation",
+      pollIntervalMs: pollIntervalMs ?? POLL_INTERVAL_MS,
+    },
+    problems,
+  };
+}
