@@ -34,11 +34,13 @@ import { mergePatch } from "@driftless/kube/apply";
 import type { KubeClient, KubeRequest } from "@driftless/kube/client";
 import { openControlPlane, type Clusters } from "@driftless/kube/clusters";
 import type { ApiResource } from "@driftless/kube/resource";
+import { startControlPlane } from "@driftless/local/control-plane";
 import { startLocal, type Local } from "@driftless/local/local";
+import { startNats } from "@driftless/local/nats";
 import { encodeManifests } from "@driftless/manifests/manifests-blob";
 import type { Manifest } from "@driftless/manifests/manifest";
 import { readConfig } from "@driftless/process/config";
-import { systemClock as clock, waitUntil } from "@driftless/process/clock";
+import { systemClock as clock } from "@driftless/process/clock";
 import type { Service } from "@driftless/process/start";
 import { createLogger, Registry } from "@driftless/process/telemetry";
 import { startDiffer } from "../../services/differ/src/differ.ts";
@@ -61,6 +63,13 @@ const APPLICATIONS: ApiResource = {
   versions: ["v1alpha1"],
 };
 
+export interface AppOptions {
+  namespace?: string;
+  destinationNamespace?: string;
+  /** Destination by server; the control plane's own cluster without it. */
+  server?: string;
+}
+
 export interface SentRequest extends KubeRequest {
   refused: boolean;
 }
@@ -76,9 +85,11 @@ export interface Hops extends AsyncDisposable {
   resets: MessageOf<typeof LiveStateReset>[];
   /** Everything that went over NATS to or from the two, as text. */
   said: string[];
-  app(name: string, options?: { namespace?: string; destinationNamespace?: string }): Promise<App>;
+  app(name: string, options?: AppOptions): Promise<App>;
   kubectl(args: string[], stdin?: string): Promise<string>;
   restartDiffer(): Promise<void>;
+  restartNats(options: { wipe: boolean }): Promise<void>;
+  restartApiServer(): Promise<void>;
 }
 
 export async function startHops(): Promise<Hops> {
@@ -99,13 +110,13 @@ export async function startHops(): Promise<Hops> {
   const connect = (name: string): Promise<Bus> =>
     connectBus({ servers: local.natsUrl!, name, clock, logger: logger.child({ name }) });
   const bus = await connect("test");
-  const heard: { definition: MessageDefinition; message: { requestId?: string } }[] = [];
+  const answers = new Answers();
   const changes: Change[] = [];
   const resets: MessageOf<typeof LiveStateReset>[] = [];
   const said: string[] = [];
   const hear = (definition: MessageDefinition) =>
     on(definition, async (message) => {
-      heard.push({ definition, message: message as { requestId?: string } });
+      answers.heard(definition, message as { requestId?: string });
       said.push(JSON.stringify(message));
     });
   const followed: Consumption[] = [
@@ -163,13 +174,23 @@ export async function startHops(): Promise<Hops> {
     said,
     kubectl,
     async app(name, options = {}) {
-      const app = new App(bus, client, heard, name, options);
+      const app = new App(bus, client, answers, name, options);
       await app.create();
       return app;
     },
     async restartDiffer() {
       await differ.stop();
       differ = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
+    },
+    async restartNats({ wipe }) {
+      const { port } = local.nats!;
+      await local.nats!.kill();
+      local.replaceNats(await startNats(local.state, local.programs, { port, fresh: wipe }));
+    },
+    async restartApiServer() {
+      const { port } = local.cluster!;
+      await local.cluster!.stop();
+      local.replaceCluster(await startControlPlane(local.state, local.programs, { port, unsafeNoFsync: true }));
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([differ.stop(), syncer.stop(), ...followed.map((f) => f.stop())]);
@@ -181,13 +202,42 @@ export async function startHops(): Promise<Hops> {
   };
 }
 
+type Answer = { name: string; message: never };
+
+/** Answers by request; whoever waits for one is woken by it, so that hundreds may wait at a time. */
+class Answers {
+  readonly #come = new Map<string, Answer>();
+  readonly #waiting = new Map<string, (answer: Answer) => void>();
+
+  heard(definition: MessageDefinition, message: { requestId?: string }): void {
+    const requestId = message.requestId ?? "";
+    const answer = { name: definition.name, message: message as never };
+    this.#come.set(requestId, answer);
+    this.#waiting.get(requestId)?.(answer);
+  }
+
+  to(requestId: string): Promise<Answer> {
+    const come = this.#come.get(requestId);
+    if (come) return Promise.resolve(come);
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new Error(`no answer to ${requestId} within ${DEADLINE_MS} ms`));
+      const cancel = clock.setTimer(DEADLINE_MS, late);
+      this.#waiting.set(requestId, (answer) => {
+        cancel();
+        resolve(answer);
+      });
+    });
+  }
+}
+
 /** One Application, commanded as its actor would. */
 export class App {
   readonly #bus: Bus;
   readonly #client: KubeClient;
-  readonly #heard: { definition: MessageDefinition; message: { requestId?: string } }[];
+  readonly #answers: Answers;
   readonly #namespace: string;
   readonly destinationNamespace: string;
+  readonly #server: string;
   readonly name: string;
   ref!: AppRef;
   inventory: ObjectKey[] = [];
@@ -195,19 +245,14 @@ export class App {
   #requests = 0;
   #operations = 0;
 
-  constructor(
-    bus: Bus,
-    client: KubeClient,
-    heard: { definition: MessageDefinition; message: { requestId?: string } }[],
-    name: string,
-    options: { namespace?: string; destinationNamespace?: string },
-  ) {
+  constructor(bus: Bus, client: KubeClient, answers: Answers, name: string, options: AppOptions) {
     this.#bus = bus;
     this.#client = client;
-    this.#heard = heard;
+    this.#answers = answers;
     this.name = name;
     this.#namespace = options.namespace ?? "argocd";
     this.destinationNamespace = options.destinationNamespace ?? name;
+    this.#server = options.server ?? "https://kubernetes.default.svc";
   }
 
   async create(): Promise<void> {
@@ -221,7 +266,7 @@ export class App {
         spec: {
           project: "default",
           source: { repoURL: "https://example.org/x.git", path: "." },
-          destination: { server: "https://kubernetes.default.svc", namespace: this.destinationNamespace },
+          destination: { server: this.#server, namespace: this.destinationNamespace },
         },
       }),
     );
@@ -232,7 +277,7 @@ export class App {
 
   get target(): Target {
     return {
-      destination: { server: "https://kubernetes.default.svc", namespace: this.destinationNamespace },
+      destination: { server: this.#server, namespace: this.destinationNamespace },
       manifestsDigest: this.manifestsDigest,
       trackingMethod: "annotation",
       controlPlaneNamespace: "argocd",
@@ -253,19 +298,9 @@ export class App {
     return { app: this.ref, requestId, shard, lane: "now" as const, deadlineAt: clock.now() + DEADLINE_MS };
   }
 
-  async answer(requestId: string): Promise<{ name: string; message: never }> {
-    const found = await waitUntil(
-      clock,
-      `an answer to ${requestId}`,
-      () => this.#heard.find(({ message }) => message.requestId === requestId),
-      { deadlineMs: DEADLINE_MS, intervalMs: 5 },
-    );
-    return { name: found.definition.name, message: found.message as never };
-  }
-
   async ask<D extends MessageDefinition>(command: D, message: MessageOf<D>): Promise<{ name: string; message: never }> {
     await this.#bus.publish(command, message);
-    return this.answer((message as { requestId: string }).requestId);
+    return this.#answers.to((message as { requestId: string }).requestId);
   }
 
   async tryDiff() {

@@ -2,13 +2,13 @@
 import { systemClock as clock, waitUntil } from "@driftless/process/clock";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
-  App,
   DEADLINE_MS,
   keyOf,
   outcomes,
   planned,
   startHops,
   verdicts,
+  type App,
   type Hops,
   type SentRequest,
   type Source,
@@ -578,5 +578,109 @@ describe("secrets", () => {
     const everything = hops.said.join("\n");
     expect(everything).not.toContain(canary);
     expect(everything).not.toContain(encoded.slice(0, 10));
+  });
+});
+
+describe("another cluster", () => {
+  const grant = (resources: string) =>
+    hops
+      .kubectl(["create", "clusterrole", `limited-${resources}`, "--verb=*", `--resource=${resources}`])
+      .then(() =>
+        hops.kubectl([
+          "create",
+          "clusterrolebinding",
+          `limited-${resources}`,
+          `--clusterrole=limited-${resources}`,
+          "--serviceaccount=argocd:limited",
+        ]),
+      );
+
+  test("is found by its Secret; a kind that its account may not read is Unknown alone, until it may", async () => {
+    await hops.kubectl(["create", "serviceaccount", "limited", "-n", "argocd"]);
+    await hops.kubectl(["create", "namespace", "limited"]);
+    await grant("configmaps");
+    const token = await hops.kubectl(["create", "token", "limited", "-n", "argocd"]);
+    const { server } = hops.client;
+    const config = {
+      bearerToken: token,
+      tlsClientConfig: { caData: Buffer.from(hops.client.config.ca!).toString("base64") },
+    };
+    const secret = {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "limited", namespace: "argocd", labels: { "argocd.argoproj.io/secret-type": "cluster" } },
+      stringData: { name: "limited", server: `${server}/`, config: JSON.stringify(config) },
+    };
+    const app = await hops.app("limited", { server });
+    await app.render([configMap("one"), service("web")]);
+    const before = await app.tryDiff();
+    expect(before.name).toBe("DiffFailed");
+    expect((before.message as { failure: { code: string } }).failure.code).toBe("DESTINATION_UNKNOWN");
+
+    await hops.kubectl(["create", "-f", "-"], JSON.stringify(secret));
+    const diff = await waitUntil(
+      clock,
+      "the cluster known",
+      async () => {
+        const { name, message } = await app.tryDiff();
+        return name === "DiffComputed" && (message as Awaited<ReturnType<App["diff"]>>);
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(diff.server).toBe(server);
+    expect(verdicts(diff.objects)).toEqual(["ConfigMap/one: Missing", "Service/web: Unknown"]);
+    expect(diff.objects.find(({ kind }) => kind === "Service")?.failure?.code).toBe("CLUSTER_FORBIDDEN");
+    const { objects } = await app.predict(diff.objects.map(planned));
+    expect(objects.map(({ outcome, failure }) => failure?.code ?? outcome).toSorted()).toEqual([
+      "APPLY_FORBIDDEN",
+      "creates",
+    ]);
+
+    // The credentials are changed, and used at once.
+    const renewed = await hops.kubectl(["create", "token", "limited", "-n", "argocd", "--duration=2h"]);
+    const changed = { stringData: { config: JSON.stringify({ ...config, bearerToken: renewed }) } };
+    await hops.kubectl(["patch", "secret/limited", "-n", "argocd", "-p", JSON.stringify(changed)]);
+    expect((await app.diff()).objects.map(({ verdict }) => verdict).toSorted()).toEqual(["Missing", "Unknown"]);
+
+    await grant("services");
+    await told(app, "suspect", "web");
+    expect(verdicts((await app.diff()).objects)).toEqual(["ConfigMap/one: Missing", "Service/web: Missing"]);
+    await app.sync();
+    await synced(app);
+  });
+});
+
+describe("after an outage", () => {
+  test("of the API server: what changed during it is found, and nothing else is told", async () => {
+    const app = await deployed("outage", [configMap("one"), configMap("two"), deployment("web", 1)]);
+    await synced(app);
+    await hops.restartApiServer();
+    await hops.kubectl(["patch", "cm/one", "-n", "outage", "-p", '{"data":{"a":"2"}}']);
+    await told(app, "suspect", "one");
+    expect((await app.diff()).objects.find(({ name }) => name === "one")).toMatchObject({
+      verdict: "Suspect",
+      reason: "drift",
+    });
+    await app.sync();
+    await synced(app);
+    expect(
+      changesOf(app)
+        .filter(({ change }) => change !== "health")
+        .map(({ object }) => object.name),
+    ).toEqual(["one"]);
+  });
+
+  test("of NATS, all of whose data was lost: syncs go on, and what is remembered still holds", async () => {
+    const app = await deployed("wiped", [configMap("one"), deployment("web", 1)]);
+    await synced(app);
+    await hops.restartNats({ wipe: true });
+    await app.render([configMap("one"), deployment("web", 1)]);
+    const before = dryRuns(hops.syncerRequests).length;
+    await synced(app);
+    expect(dryRuns(hops.syncerRequests)).toHaveLength(before);
+    await app.render([configMap("one", { a: "2" }), deployment("web", 1)]);
+    const { applied } = await app.sync();
+    expect(outcomes(applied!.objects)).toEqual(["ConfigMap/one: configured"]);
+    await synced(app);
   });
 });

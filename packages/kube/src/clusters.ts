@@ -61,6 +61,8 @@ interface ClusterSecret {
   server: string;
   name: string;
   config: string;
+  /** What the Secret restricts that Driftless does not restrict yet. */
+  unsupported: string[];
 }
 
 const SECRETS: ApiResource = {
@@ -72,6 +74,8 @@ const SECRETS: ApiResource = {
   verbs: ["list", "watch"],
   versions: ["v1"],
 };
+
+const SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile";
 
 /** Answers are held back for so long while the Secrets have not been listed. */
 const SECRETS_DEADLINE_MS = 5_000;
@@ -89,6 +93,7 @@ export function openClusters(options: ClustersOptions): Clusters {
 
   const controlPlane = open(IN_CLUSTER_SERVER, options.config);
   const secrets = new Map<string, ClusterSecret>();
+  let listed = false;
   const opened = new Map<string, { from: string; cluster: Promise<ClusterLookup> }>();
 
   const watch = watchResource<ClusterSecret>({
@@ -98,6 +103,7 @@ export function openClusters(options: ClustersOptions): Clusters {
     labelSelector: "argocd.argoproj.io/secret-type=cluster",
     select: clusterSecret,
     onState: ({ objects }) => {
+      listed = true;
       secrets.clear();
       for (const secret of objects) secrets.set(secret.secretName, secret);
     },
@@ -132,9 +138,16 @@ export function openClusters(options: ClustersOptions): Clusters {
       if (wanted === IN_CLUSTER_SERVER || (wanted === "" && name === IN_CLUSTER_NAME)) {
         return { kind: "ok", cluster: controlPlane };
       }
-      await Promise.race([watch.synced, clock.sleep(SECRETS_DEADLINE_MS)]);
+      if (!listed) await Promise.race([watch.synced, clock.sleep(SECRETS_DEADLINE_MS)]);
       const matching = [...secrets.values()].filter((s) => (wanted === "" ? s.name === name : s.server === wanted));
-      if (matching.length === 1) return ofSecret(matching[0]!);
+      const [only] = matching;
+      if (only && matching.length === 1) {
+        // Whoever restricts a cluster must not get one without the restriction.
+        const [path] = only.unsupported;
+        if (path === undefined) return ofSecret(only);
+        const text = `The cluster Secret ${only.secretName} has ${path}, which is not supported yet.`;
+        return { kind: "error", failure: failure("UNSUPPORTED_FIELD", text, { path }) };
+      }
       const asked = wanted === "" ? `named "${name ?? ""}"` : `with server ${wanted}`;
       const text =
         matching.length === 0
@@ -168,5 +181,11 @@ function clusterSecret(secret: KubeObject): ClusterSecret | undefined {
     server,
     name: field("name"),
     config: field("config"),
+    unsupported: [
+      ...["namespaces", "clusterResources", "project"]
+        .filter((name) => field(name) !== "")
+        .map((name) => `data.${name}`),
+      ...(secret.metadata.annotations?.[SKIP_RECONCILE] === "true" ? [`metadata.annotations[${SKIP_RECONCILE}]`] : []),
+    ],
   };
 }

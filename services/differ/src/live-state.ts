@@ -56,7 +56,7 @@ export interface LiveStateOptions {
 }
 
 interface Kind {
-  readonly cluster: Cluster;
+  cluster: Cluster;
   readonly resource: ApiResource;
   readonly objects: Map<string, Seen>;
   /** Whose object it is, for what is told. */
@@ -66,6 +66,8 @@ interface Kind {
   /** Applications that were told Unknown; they look again when the kind can be read. */
   readonly waitingApps: Set<string>;
   watch: Watch;
+  /** Counts its watches; only the newest is listened to. */
+  turn: number;
   listed: boolean;
   status: WatchStatus;
   failingSince: number | undefined;
@@ -100,7 +102,14 @@ export function createLiveState(options: LiveStateOptions): LiveState {
   function open(cluster: Cluster, resource: ApiResource): Kind {
     const id = kindId(cluster.server, resource);
     const known = kinds.get(id);
-    if (known) return known;
+    if (known?.cluster === cluster) return known;
+    if (known) {
+      // Its Secret changed, and with it the client. What is known stays, and is compared with the first new list.
+      known.watch.stop();
+      known.cluster = cluster;
+      known.watch = watchKind(known);
+      return known;
+    }
     const kind: Kind = {
       cluster,
       resource,
@@ -110,6 +119,7 @@ export function createLiveState(options: LiveStateOptions): LiveState {
       held: new Map(),
       waitingApps: new Set(),
       watch: undefined as unknown as Watch,
+      turn: 0,
       listed: false,
       status: { kind: "listing" },
       failingSince: undefined,
@@ -117,18 +127,27 @@ export function createLiveState(options: LiveStateOptions): LiveState {
       cancelStop: undefined,
     };
     kinds.set(id, kind);
-    kind.watch = watchResource<Observation>({
+    kind.watch = watchKind(kind);
+    return kind;
+  }
+
+  function watchKind(kind: Kind): Watch {
+    const { cluster, resource } = kind;
+    // A watch that was replaced or stopped may still have something to say.
+    const turn = ++kind.turn;
+    const current = () => kind.turn === turn;
+    const watch = watchResource<Observation>({
       client: cluster.client,
       resource,
       select: (object) => select(kind, object),
-      onState: ({ objects }) => onState(kind, objects),
-      onEvent: ({ type, object }) => onEvent(kind, type, object),
-      onStatus: (status) => onStatus(kind, status),
+      onState: ({ objects }) => current() && onState(kind, objects),
+      onEvent: ({ type, object }) => current() && onEvent(kind, type, object),
+      onStatus: (status) => current() && onStatus(kind, status),
       onProblem: (cause) => logger.error({ err: cause, kind: resource.kind }, "an event could not be read"),
     });
     // Stopped before the first list: nobody waits for it any more.
-    kind.watch.synced.catch(() => undefined);
-    return kind;
+    watch.synced.catch(() => undefined);
+    return watch;
   }
 
   function select(kind: Kind, object: KubeObject): Observation {

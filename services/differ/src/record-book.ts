@@ -53,8 +53,11 @@ export async function openRecordBook(options: { bus: Bus; clock: Clock; logger: 
   ): boolean {
     const id = objectText(server, key);
     const known = remembered.get(id);
-    if (known && known.uid === record.uid && isNewer(known.resourceVersion, record.resourceVersion)) return false;
     const { uid, resourceVersion, desiredHash, imprint, appliedAt } = record;
+    if (known?.uid === uid && isNewer(known.resourceVersion, resourceVersion)) return false;
+    const told = known?.app === app && known.uid === uid && known.resourceVersion === resourceVersion;
+    // Results are read again from the stream at each start.
+    if (told && known.desiredHash === desiredHash && known.imprint === imprint) return false;
     if (known && known.app !== app) books.get(known.app)?.rows.delete(id);
     const { version } = key;
     remembered.set(id, { app, uid, resourceVersion, version, desiredHash, footprint, imprint, appliedAt, receivedAt });
