@@ -59,8 +59,11 @@ export function createHost(options: HostOptions): Host {
   const perform = (actor: Actor, actions: readonly HostAction[], at: number): void => {
     for (const action of actions) {
       if (actor.stopped) return;
-      if (action.type === "xstate.raise") setTimer(actor, action.params as RaiseParams);
-      else if (action.type === "xstate.cancel") cancelTimer(actor, String(action.params));
+      if (action.type === "xstate.raise") {
+        // Without a delay the machine has taken the event already, within this very transition.
+        const raised = action.params as RaiseParams;
+        if (raised.delay !== undefined) setTimer(actor, raised);
+      } else if (action.type === "xstate.cancel") cancelTimer(actor, (action.params as { sendId: string }).sendId);
       else if (action.type in EFFECTS) {
         for (const effect of EFFECTS[action.type as EffectName](
           action.info.context as Context,

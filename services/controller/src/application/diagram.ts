@@ -42,19 +42,24 @@ function states(node: Graph, indent: string): string[] {
 }
 
 function edges(node: Graph, indent: string): string[] {
-  return node.edges
+  const guardOf = (guard: unknown): string =>
+    typeof guard === "string" ? ` [${guard}]` : guard ? ` [${(guard as { type: string }).type}]` : "";
+  const from = node.stateNode.parent?.type === "parallel" ? "[*]" : name(node.id);
+  const always = (node.stateNode.always ?? []).flatMap((transition) =>
+    (transition.target ?? []).map(
+      (target) => `${indent}${from} --> ${name(target.id)} : always${guardOf(transition.guard)}`,
+    ),
+  );
+  const onEvents = node.edges
     .filter((edge) => edge.source !== edge.target || edge.transition.reenter)
     .map((edge) => {
-      const guard = edge.transition.guard as { type?: string } | string | undefined;
-      const guardName = typeof guard === "string" ? guard : guard?.type;
-      const target = name(edge.target.id);
-      const from = node.stateNode.parent?.type === "parallel" ? "[*]" : name(edge.source.id);
-      return `${indent}${from} --> ${target} : ${eventName(edge.label.text)}${guardName ? ` [${guardName}]` : ""}`;
+      const label = `${eventName(edge.label.text)}${guardOf(edge.transition.guard)}`;
+      return `${indent}${from} --> ${name(edge.target.id)} : ${label}`;
     });
+  return [...always, ...onEvents];
 }
 
 const eventName = (text: string): string => {
-  if (text === "") return "always";
   const after = /^xstate\.after\.([^.]+)\./.exec(text);
   return after ? `after ${after[1]}` : text;
 };

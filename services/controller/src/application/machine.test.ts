@@ -77,8 +77,9 @@ class Play {
 
   private perform(actions: { type: string; params: any; info: any }[]): void {
     for (const action of actions) {
-      if (action.type === "xstate.raise") this.timers.set(action.params.id, action.params);
-      if (action.type === "xstate.cancel") this.timers.delete(action.params);
+      if (action.type === "xstate.raise" && action.params.delay !== undefined)
+        this.timers.set(action.params.id, action.params);
+      if (action.type === "xstate.cancel") this.timers.delete(action.params.sendId);
       const effect = EFFECTS[action.type as EffectName];
       for (const done of effect?.(action.info.context, action.info.event, this.now) ?? []) this.take(done);
     }
@@ -113,7 +114,9 @@ class Play {
   }
 
   get transitions(): string[] {
-    return this.told.filter(({ name }) => name === "ApplicationChanged").map(({ message }) => `${message["from"]}>${message["to"]}`);
+    return this.told
+      .filter(({ name }) => name === "ApplicationChanged")
+      .map(({ message }) => `${message["from"]}>${message["to"]}`);
   }
 
   last(name: string): Record<string, any> {
@@ -136,19 +139,44 @@ class Play {
   }
 
   fetched(over: Record<string, unknown> = {}): this {
-    return this.answer("FetchSource", "SourceFetched", { revision: "a".repeat(40), observation: 1, inputs: "unknown", bundleDigest: "bundle", ...over });
+    return this.answer("FetchSource", "SourceFetched", {
+      revision: "a".repeat(40),
+      observation: 1,
+      inputs: "unknown",
+      bundleDigest: "bundle",
+      ...over,
+    });
   }
 
   rendered(over: Record<string, unknown> = {}): this {
-    return this.answer("RenderManifests", "ManifestsRendered", { renderKey: "key-1", manifestsDigest: "manifests-1", inputsDigest: "inputs-1", count: 2, sourceType: "Directory", warnings: [], ...over });
+    return this.answer("RenderManifests", "ManifestsRendered", {
+      renderKey: "key-1",
+      manifestsDigest: "manifests-1",
+      inputsDigest: "inputs-1",
+      count: 2,
+      sourceType: "Directory",
+      warnings: [],
+      ...over,
+    });
   }
 
   compared(objects: ComparedObject[], over: Record<string, unknown> = {}): this {
-    return this.answer("ComputeDiff", "DiffComputed", { manifestsDigest: "manifests-1", server: "https://kubernetes.default.svc", objects, namespaceMissing: false, images: ["nginx:1"], warnings: [], ...over });
+    return this.answer("ComputeDiff", "DiffComputed", {
+      manifestsDigest: "manifests-1",
+      server: "https://kubernetes.default.svc",
+      objects,
+      namespaceMissing: false,
+      images: ["nginx:1"],
+      warnings: [],
+      ...over,
+    });
   }
 
   predicted(objects: Partial<Prediction>[]): this {
-    return this.answer("PredictStep", "StepPredicted", { server: "s", objects: objects.map((object) => ({ fields: [], managers: [], ...object })) });
+    return this.answer("PredictStep", "StepPredicted", {
+      server: "s",
+      objects: objects.map((object) => ({ fields: [], managers: [], ...object })),
+    });
   }
 
   recorded(): this {
@@ -159,7 +187,15 @@ class Play {
     return this.answer("ApplyStep", "StepApplied", {
       operationId: this.last("ApplyStep")["operationId"],
       server: "s",
-      objects: objects.map((object) => ({ outcome: "configured", message: "done", takenFrom: [], fields: [], images: [], live: live("20"), ...object })),
+      objects: objects.map((object) => ({
+        outcome: "configured",
+        message: "done",
+        takenFrom: [],
+        fields: [],
+        images: [],
+        live: live("20"),
+        ...object,
+      })),
     });
   }
 
@@ -176,7 +212,10 @@ class Play {
     const play = new Play(application(automated));
     play.passTo([{ ...WEB, verdict: "Missing" }]);
     if (!automated) return new Play(application()).passTo([{ ...WEB, verdict: "Synced", live: live() }]);
-    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([{ ...WEB, outcome: "created", live: live() }]);
+    play
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded()
+      .applied([{ ...WEB, outcome: "created", live: live() }]);
     play.told = [];
     return play;
   }
@@ -184,7 +223,16 @@ class Play {
   liveChanged(over: Record<string, unknown> = {}): this {
     return this.send({
       type: "LiveChanged",
-      message: { shard: 1, app: { uid: "uid-1", namespace: "argocd", name: "shop" }, object: WEB, change: "suspect", live: live("30"), by: "kubectl", observedAt: this.now, ...over },
+      message: {
+        shard: 1,
+        app: { uid: "uid-1", namespace: "argocd", name: "shop" },
+        object: WEB,
+        change: "suspect",
+        live: live("30"),
+        by: "kubectl",
+        observedAt: this.now,
+        ...over,
+      },
     });
   }
 }
@@ -192,7 +240,10 @@ class Play {
 describe("a look", () => {
   test("fetches, renders, compares, and publishes what it found", () => {
     const play = new Play(application()).look();
-    expect(play.last("FetchSource")).toMatchObject({ freshness: "latest", source: { path: "deploy", targetRevision: "main" } });
+    expect(play.last("FetchSource")).toMatchObject({
+      freshness: "latest",
+      source: { path: "deploy", targetRevision: "main" },
+    });
     play.fetched();
     expect(play.last("RenderManifests")).toMatchObject({ bundleDigest: "bundle", path: "deploy" });
     play.rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]);
@@ -235,13 +286,34 @@ describe("a look", () => {
   test("drops answers to other requests", () => {
     const play = new Play(application()).look();
     const { app, shard } = play.last("FetchSource");
-    play.send({ type: "SourceFetched", message: { app, shard, requestId: "other", tookMs: 1, revision: "x", observation: 9, inputs: "unknown", bundleDigest: "b" } });
+    play.send({
+      type: "SourceFetched",
+      message: {
+        app,
+        shard,
+        requestId: "other",
+        tookMs: 1,
+        revision: "x",
+        observation: 9,
+        inputs: "unknown",
+        bundleDigest: "b",
+      },
+    });
     expect(play.count("RenderManifests")).toBe(0);
   });
 
   test("asks once more when the answer is older than an observation already seen", () => {
     const play = Play.synced();
-    play.send({ type: "SourceChanged", message: { repository: "r", observation: 5, revision: "b".repeat(40), apps: ["uid-1"], cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" } } });
+    play.send({
+      type: "SourceChanged",
+      message: {
+        repository: "r",
+        observation: 5,
+        revision: "b".repeat(40),
+        apps: ["uid-1"],
+        cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" },
+      },
+    });
     play.fetched({ observation: 3 });
     expect(play.last("FetchSource")["freshness"]).toBe("latest");
     play.fetched({ observation: 3 });
@@ -278,9 +350,14 @@ describe("a look", () => {
   test("that fails for good keeps the resources, shows the code and prunes nothing", () => {
     const play = Play.synced({ prune: true });
     play.look().fetched({ revision: "b".repeat(40), observation: 2 });
-    play.answer("RenderManifests", "RenderFailed", { failure: { code: "MANIFEST_INVALID", message: "bad", file: "a.yaml", line: 3 } });
+    play.answer("RenderManifests", "RenderFailed", {
+      failure: { code: "MANIFEST_INVALID", message: "bad", file: "a.yaml", line: 3 },
+    });
     expect(play.sync).toBe("Unknown");
-    expect(play.status()["conditions"][0]).toMatchObject({ type: "ComparisonError", message: "[MANIFEST_INVALID] bad (a.yaml:3)" });
+    expect(play.status()["conditions"][0]).toMatchObject({
+      type: "ComparisonError",
+      message: "[MANIFEST_INVALID] bad (a.yaml:3)",
+    });
     expect(play.status()["resources"]).toHaveLength(1);
     expect(play.delay("lookAgainDelay")).toBeUndefined();
     expect(play.last("WatchSource")["inputsDigest"]).toBeUndefined();
@@ -318,12 +395,21 @@ describe("a look", () => {
 describe("an automated sync", () => {
   test("records and predicts side by side, applies after both, and is told with its causes and times", () => {
     const play = new Play(application({}));
-    play.passTo([{ ...WEB, verdict: "Missing" }, { ...CONFIG, verdict: "Suspect", live: live() }]);
+    play.passTo([
+      { ...WEB, verdict: "Missing" },
+      { ...CONFIG, verdict: "Suspect", live: live() },
+    ]);
     expect(play.sync).toBe("Syncing");
     expect(play.last("PredictStep")["objects"]).toHaveLength(2);
-    expect(play.status()["operationState"]).toMatchObject({ phase: "Running", operation: { initiatedBy: { automated: true }, retry: { limit: 5 } } });
+    expect(play.status()["operationState"]).toMatchObject({
+      phase: "Running",
+      operation: { initiatedBy: { automated: true }, retry: { limit: 5 } },
+    });
     expect(play.status()["operationState"].syncResult.resources).toHaveLength(2);
-    play.predicted([{ ...WEB, outcome: "creates" }, { ...CONFIG, outcome: "same", live: live() }]);
+    play.predicted([
+      { ...WEB, outcome: "creates" },
+      { ...CONFIG, outcome: "same", live: live() },
+    ]);
     expect(play.count("ApplyStep")).toBe(0);
     play.recorded();
     expect(play.last("ApplyStep")).toMatchObject({ purpose: "sync", epoch: 7, apply: [WEB], prune: [] });
@@ -331,12 +417,19 @@ describe("an automated sync", () => {
     expect(play.transitions).toEqual(["Unknown>OutOfSync", "OutOfSync>Syncing", "Syncing>Synced"]);
     const changed = play.last("ApplicationChanged");
     expect(changed["causes"][0]["kind"]).toBe("start");
-    expect(Object.keys(changed["timings"])).toEqual(expect.arrayContaining(["fetchMs", "renderMs", "diffMs", "predictMs", "applyMs", "totalMs"]));
+    expect(Object.keys(changed["timings"])).toEqual(
+      expect.arrayContaining(["fetchMs", "renderMs", "diffMs", "predictMs", "applyMs", "totalMs"]),
+    );
     const status = play.status();
-    expect(status["operationState"]).toMatchObject({ phase: "Succeeded", message: "successfully synced (all tasks run)" });
+    expect(status["operationState"]).toMatchObject({
+      phase: "Succeeded",
+      message: "successfully synced (all tasks run)",
+    });
     expect(status["history"]).toHaveLength(1);
     expect(status["sync"]).toMatchObject({ status: "Synced", revision: "a".repeat(40) });
-    expect(status["operationState"].operation.info.map((entry: { name: string }) => entry.name)).toContain("driftless.io/render-key");
+    expect(status["operationState"].operation.info.map((entry: { name: string }) => entry.name)).toContain(
+      "driftless.io/render-key",
+    );
   });
 
   test("applies nothing when one object is refused by the dry run, and is not tried again on this state", () => {
@@ -353,7 +446,11 @@ describe("an automated sync", () => {
     expect(play.count("ApplyStep")).toBe(0);
     expect(play.status()["conditions"][0].message).toMatch(/^\[APPLY_INVALID\] Failed last sync attempt to/);
     // A new desired state is tried.
-    play.look().fetched({ revision: "c".repeat(40), observation: 4 }).rendered({ renderKey: "key-2", manifestsDigest: "manifests-2" }).compared([{ ...WEB, verdict: "Missing" }]);
+    play
+      .look()
+      .fetched({ revision: "c".repeat(40), observation: 4 })
+      .rendered({ renderKey: "key-2", manifestsDigest: "manifests-2" })
+      .compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.sync).toBe("Syncing");
   });
 
@@ -362,13 +459,21 @@ describe("an automated sync", () => {
     (raw.spec["syncPolicy"] as Record<string, unknown>)["retry"] = { limit: 1, backoff: { duration: "5s" } };
     const play = new Play(raw).passTo([{ ...WEB, verdict: "Missing" }]);
     const failed = { ...WEB, outcome: "failed" as const, failure: { code: "APPLY_FAILED" as const, message: "503" } };
-    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([failed]);
+    play
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded()
+      .applied([failed]);
     expect(play.snapshot.value).toMatchObject({ sync: { Syncing: "retrying" } });
     expect(play.status()["operationState"]).toMatchObject({ phase: "Running", retryCount: 1 });
     expect(play.status()["operationState"].message).toMatch(/Retrying attempt #1 at \d{4}-/);
     expect(play.delay("retryDelay")).toBe(5_000);
     const first = play.context.operation!.id;
-    play.fire("retryDelay").compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([failed]);
+    play
+      .fire("retryDelay")
+      .compared([{ ...WEB, verdict: "Missing" }])
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded()
+      .applied([failed]);
     expect(play.context.lastOperationId).toBe(first);
     expect(play.sync).toBe("OutOfSync");
     expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", retryCount: 1 });
@@ -377,21 +482,60 @@ describe("an automated sync", () => {
   test("is superseded between its steps by a newer observation, and the newer one is synced", () => {
     const play = new Play(application({})).passTo([{ ...WEB, verdict: "Missing" }]);
     play.predicted([{ ...WEB, outcome: "creates" }]);
-    play.send({ type: "SourceChanged", message: { repository: "r", observation: 2, revision: "b".repeat(40), apps: ["uid-1"], cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" } } });
+    play.send({
+      type: "SourceChanged",
+      message: {
+        repository: "r",
+        observation: 2,
+        revision: "b".repeat(40),
+        apps: ["uid-1"],
+        cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" },
+      },
+    });
     play.recorded();
     expect(play.count("ApplyStep")).toBe(0);
-    expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: `superseded by ${"b".repeat(40)}` });
-    play.fetched({ revision: "b".repeat(40), observation: 2 }).rendered({ renderKey: "key-2", manifestsDigest: "manifests-2" }).compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.status()["operationState"]).toMatchObject({
+      phase: "Failed",
+      message: `superseded by ${"b".repeat(40)}`,
+    });
+    play
+      .fetched({ revision: "b".repeat(40), observation: 2 })
+      .rendered({ renderKey: "key-2", manifestsDigest: "manifests-2" })
+      .compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.sync).toBe("Syncing");
     expect(play.context.operation?.retryCount).toBe(0);
   });
 
   test.each([
-    ["prune off and only something to prune", { selfHeal: true }, [{ ...WEB, verdict: "Extra" as const, live: live() }, { ...CONFIG, verdict: "Synced" as const, live: live() }], "OutOfSync"],
+    [
+      "prune off and only something to prune",
+      { selfHeal: true },
+      [
+        { ...WEB, verdict: "Extra" as const, live: live() },
+        { ...CONFIG, verdict: "Synced" as const, live: live() },
+      ],
+      "OutOfSync",
+    ],
     ["everything would be pruned", { prune: true }, [{ ...WEB, verdict: "Extra" as const, live: live() }], "OutOfSync"],
-    ["what is to be pruned asks to be kept", { prune: true }, [{ ...WEB, verdict: "Extra" as const, live: live(), keep: "has the sync option Prune=false" }, { ...CONFIG, verdict: "Synced" as const, live: live() }], "OutOfSync"],
+    [
+      "what is to be pruned asks to be kept",
+      { prune: true },
+      [
+        { ...WEB, verdict: "Extra" as const, live: live(), keep: "has the sync option Prune=false" },
+        { ...CONFIG, verdict: "Synced" as const, live: live() },
+      ],
+      "OutOfSync",
+    ],
     ["automation switched off", { enabled: false }, [{ ...WEB, verdict: "Missing" as const }], "OutOfSync"],
-    ["an object whose kind nobody knows", {}, [{ ...WEB, verdict: "Unknown" as const, failure: { code: "KIND_UNKNOWN" as const, message: "no CRD" } }, { ...CONFIG, verdict: "Missing" as const }], "OutOfSync"],
+    [
+      "an object whose kind nobody knows",
+      {},
+      [
+        { ...WEB, verdict: "Unknown" as const, failure: { code: "KIND_UNKNOWN" as const, message: "no CRD" } },
+        { ...CONFIG, verdict: "Missing" as const },
+      ],
+      "OutOfSync",
+    ],
   ])("does not begin: %s", (_why, automated, objects, state) => {
     const play = new Play(application(automated)).passTo(objects);
     expect(play.sync).toBe(state);
@@ -407,18 +551,33 @@ describe("an automated sync", () => {
   });
 
   test("does not touch kinds that the project denies, nor anything beside them", () => {
-    const project = { ...PROJECT, spec: { ...PROJECT.spec, namespaceResourceBlacklist: [{ group: "apps", kind: "Deployment" }] } };
-    const play = new Play(application({}), [project]).passTo([{ ...WEB, verdict: "Missing" }, { ...CONFIG, verdict: "Missing" }]);
+    const project = {
+      ...PROJECT,
+      spec: { ...PROJECT.spec, namespaceResourceBlacklist: [{ group: "apps", kind: "Deployment" }] },
+    };
+    const play = new Play(application({}), [project]).passTo([
+      { ...WEB, verdict: "Missing" },
+      { ...CONFIG, verdict: "Missing" },
+    ]);
     expect(play.count("PredictStep") + play.count("ApplyStep")).toBe(0);
     expect(play.status()["conditions"][0].message).toContain("[PROJECT_DENIED]");
   });
 
   test("holds back when the same inputs rendered differently", () => {
     const play = Play.synced({ selfHeal: true });
-    play.look({ hard: true }).fetched({ observation: 2 }).rendered({ manifestsDigest: "random" }).compared([{ ...WEB, verdict: "Suspect", live: live() }]);
+    play
+      .look({ hard: true })
+      .fetched({ observation: 2 })
+      .rendered({ manifestsDigest: "random" })
+      .compared([{ ...WEB, verdict: "Suspect", live: live() }]);
     play.predicted([{ ...WEB, outcome: "differs", live: live() }]);
     expect(play.sync).toBe("OutOfSync");
-    expect(play.status()["conditions"].map((one: { message: string }) => one.message).join()).toContain("[NONDETERMINISTIC_RENDER]");
+    expect(
+      play
+        .status()
+        ["conditions"].map((one: { message: string }) => one.message)
+        .join(),
+    ).toContain("[NONDETERMINISTIC_RENDER]");
   });
 });
 
@@ -427,7 +586,14 @@ describe("drift", () => {
     const play = Play.synced({ selfHeal: true }).liveChanged();
     expect(play.last("ApplyStep")).toMatchObject({ purpose: "heal", apply: [{ ...WEB, live: live("30") }], prune: [] });
     const writes = play.writes;
-    play.applied([{ ...WEB, live: live("31"), takenFrom: ["kubectl"], fields: [{ path: "spec.replicas", desired: "3", live: "5" }] }]);
+    play.applied([
+      {
+        ...WEB,
+        live: live("31"),
+        takenFrom: ["kubectl"],
+        fields: [{ path: "spec.replicas", desired: "3", live: "5" }],
+      },
+    ]);
     expect(play.transitions).toEqual(["Synced>OutOfSync", "OutOfSync>Syncing", "Syncing>Synced"]);
     expect(play.last("ApplicationChanged")["causes"][0]).toMatchObject({ kind: "drift", by: "kubectl" });
     expect(play.writes - writes).toBe(1);
@@ -449,11 +615,16 @@ describe("drift", () => {
     play.liveChanged().applied([{ ...WEB, live: live("31") }]);
     play.liveChanged({ live: live("40") });
     expect(play.count("ApplyStep")).toBe(1);
-    play.compared([{ ...WEB, verdict: "Suspect", live: live("40") }]).predicted([{ ...WEB, outcome: "differs", live: live("40") }]);
+    play
+      .compared([{ ...WEB, verdict: "Suspect", live: live("40") }])
+      .predicted([{ ...WEB, outcome: "differs", live: live("40") }]);
     expect(play.sync).toBe("OutOfSync");
     expect(play.delay("pause")).toBeGreaterThan(1_800);
     expect(play.delay("pause")).toBeLessThanOrEqual(2_000);
-    play.fire("pause").compared([{ ...WEB, verdict: "Suspect", live: live("40") }]).predicted([{ ...WEB, outcome: "differs", live: live("40") }]);
+    play
+      .fire("pause")
+      .compared([{ ...WEB, verdict: "Suspect", live: live("40") }])
+      .predicted([{ ...WEB, outcome: "differs", live: live("40") }]);
     play.recorded();
     expect(play.count("ApplyStep")).toBe(2);
     play.applied([{ ...WEB, live: live("41") }]);
@@ -465,7 +636,15 @@ describe("drift", () => {
     const play = Play.synced({}).liveChanged();
     expect(play.count("ApplyStep")).toBe(0);
     play.compared([{ ...WEB, verdict: "Suspect", live: live("30") }]);
-    play.predicted([{ ...WEB, outcome: "differs", live: live("30"), fields: [{ path: "spec.replicas", desired: "3", live: "5" }], managers: ["kubectl"] }]);
+    play.predicted([
+      {
+        ...WEB,
+        outcome: "differs",
+        live: live("30"),
+        fields: [{ path: "spec.replicas", desired: "3", live: "5" }],
+        managers: ["kubectl"],
+      },
+    ]);
     expect(play.sync).toBe("OutOfSync");
     expect(play.last("ApplicationChanged")["resources"][0]["fields"][0]["path"]).toBe("spec.replicas");
     expect(play.count("ApplyStep")).toBe(0);
@@ -473,7 +652,10 @@ describe("drift", () => {
 
   test("by deletion takes the long way: compared, recorded, created", () => {
     const play = Play.synced({ selfHeal: true }).liveChanged({ change: "deleted", live: undefined });
-    play.compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]).recorded();
+    play
+      .compared([{ ...WEB, verdict: "Missing" }])
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded();
     expect(play.last("ApplyStep")).toMatchObject({ purpose: "sync", apply: [WEB] });
   });
 
@@ -488,7 +670,10 @@ describe("drift", () => {
   });
 
   test("of health alone is written a little later and looks at nothing", () => {
-    const play = Play.synced({ selfHeal: true }).liveChanged({ change: "health", health: { status: "Degraded", message: "crash" } });
+    const play = Play.synced({ selfHeal: true }).liveChanged({
+      change: "health",
+      health: { status: "Degraded", message: "crash" },
+    });
     expect(play.status()["health"]).toMatchObject({ status: "Degraded", message: "Deployment web: crash" });
     expect(play.count("ComputeDiff") + play.count("ApplyStep")).toBe(0);
   });
@@ -505,25 +690,42 @@ describe("an operation that somebody asks for", () => {
   test("looks at Git first, then syncs whatever it found, and takes the operation away with its record", () => {
     const play = asked({ sync: { prune: true }, initiatedBy: { username: "ada" } });
     expect(play.last("FetchSource")["freshness"]).toBe("latest");
-    expect(applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch).not.toHaveProperty("operation");
-    play.fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    expect(
+      applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch,
+    ).not.toHaveProperty("operation");
+    play
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.sync).toBe("Syncing");
-    expect(applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch).toMatchObject({ operation: null, status: { operationState: { phase: "Running" } } });
-    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([{ ...WEB, outcome: "created" }]);
+    expect(
+      applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch,
+    ).toMatchObject({ operation: null, status: { operationState: { phase: "Running" } } });
+    play
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded()
+      .applied([{ ...WEB, outcome: "created" }]);
     expect(play.sync).toBe("Synced");
     expect(play.status()["operationState"].operation).toMatchObject({ initiatedBy: { username: "ada" } });
     expect(play.status()["history"].at(-1).initiatedBy).toEqual({ username: "ada" });
   });
 
   test("of an app in sync succeeds without applying anything", () => {
-    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]).recorded();
+    const play = asked({ sync: {} })
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live() }])
+      .recorded();
     expect(play.count("ApplyStep")).toBe(0);
     expect(play.status()["operationState"].phase).toBe("Succeeded");
     expect(play.transitions).toEqual(["Synced>Syncing", "Syncing>Synced"]);
   });
 
   test("with dryRun asks the API server and applies nothing", () => {
-    const play = asked({ sync: { dryRun: true } }).fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    const play = asked({ sync: { dryRun: true } })
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Missing" }]);
     play.predicted([{ ...WEB, outcome: "creates" }]).recorded();
     expect(play.count("ApplyStep")).toBe(0);
     expect(play.sync).toBe("OutOfSync");
@@ -534,9 +736,15 @@ describe("an operation that somebody asks for", () => {
   test("of a revision of its own fetches that one and looks at the followed one afterwards", () => {
     const play = asked({ sync: { revision: "v1" } });
     expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("v1");
-    play.fetched({ revision: "1".repeat(40), observation: 3 }).rendered({ manifestsDigest: "m-v1", renderKey: "k-v1" }).compared([{ ...WEB, verdict: "Missing" }]);
+    play
+      .fetched({ revision: "1".repeat(40), observation: 3 })
+      .rendered({ manifestsDigest: "m-v1", renderKey: "k-v1" })
+      .compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.count("WatchSource")).toBe(0);
-    play.predicted([{ ...WEB, outcome: "creates" }]).recorded().applied([{ ...WEB, outcome: "created" }]);
+    play
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded()
+      .applied([{ ...WEB, outcome: "created" }]);
     expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("main");
   });
 
@@ -550,7 +758,9 @@ describe("an operation that somebody asks for", () => {
     expect(play.count("FetchSource")).toBe(0);
     expect(play.status()["operationState"]).toMatchObject({ phase: "Error" });
     expect(play.status()["operationState"].message).toContain(`UNSUPPORTED_FIELD ${path}`);
-    expect(applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch).toMatchObject({ operation: null });
+    expect(
+      applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch,
+    ).toMatchObject({ operation: null });
   });
 
   test("ends with the reason when the look fails", () => {
@@ -560,14 +770,30 @@ describe("an operation that somebody asks for", () => {
   });
 
   test("is never superseded", () => {
-    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]);
-    play.send({ type: "SourceChanged", message: { repository: "r", observation: 9, revision: "b".repeat(40), apps: ["uid-1"], cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" } } });
+    const play = asked({ sync: {} })
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Missing" }])
+      .predicted([{ ...WEB, outcome: "creates" }]);
+    play.send({
+      type: "SourceChanged",
+      message: {
+        repository: "r",
+        observation: 9,
+        revision: "b".repeat(40),
+        apps: ["uid-1"],
+        cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" },
+      },
+    });
     play.recorded();
     expect(play.last("ApplyStep")["purpose"]).toBe("sync");
   });
 
   test("is ended by Terminating", () => {
-    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    const play = asked({ sync: {} })
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Missing" }]);
     const status = { ...play.status(), operationState: { ...play.status()["operationState"], phase: "Terminating" } };
     play.send({ type: "ApplicationUpdated", view: view(application(undefined, { status })) });
     expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: "Operation terminated" });
@@ -575,7 +801,11 @@ describe("an operation that somebody asks for", () => {
   });
 
   test("may be asked for twice with the same words", () => {
-    const play = asked({ sync: {} }).fetched().rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]).recorded();
+    const play = asked({ sync: {} })
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live() }])
+      .recorded();
     const { status } = { status: play.status() };
     play.send({ type: "ApplicationUpdated", view: view(application(undefined, { status })) });
     const before = play.count("FetchSource");
@@ -586,25 +816,36 @@ describe("an operation that somebody asks for", () => {
 
 describe("a restart", () => {
   const running = (over: Record<string, unknown> = {}) =>
-    application({}, {
-      status: {
-        resources: [{ ...CONFIG, status: "Synced" }],
-        operationState: {
-          phase: "Running",
-          startedAt: "2026-01-01T00:00:00Z",
-          operation: { initiatedBy: { automated: true }, retry: { limit: 5 }, sync: { revision: "d".repeat(40) }, info: [{ name: "driftless.io/operation-id", value: "op-9" }] },
-          syncResult: { revision: "d".repeat(40), resources: [{ ...WEB }] },
-          ...over,
+    application(
+      {},
+      {
+        status: {
+          resources: [{ ...CONFIG, status: "Synced" }],
+          operationState: {
+            phase: "Running",
+            startedAt: "2026-01-01T00:00:00Z",
+            operation: {
+              initiatedBy: { automated: true },
+              retry: { limit: 5 },
+              sync: { revision: "d".repeat(40) },
+              info: [{ name: "driftless.io/operation-id", value: "op-9" }],
+            },
+            syncResult: { revision: "d".repeat(40), resources: [{ ...WEB }] },
+            ...over,
+          },
         },
       },
-    });
+    );
 
   test("goes on with a running operation under its own id and revision, knowing what it had planned", () => {
     const play = new Play(running()).look();
     expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("d".repeat(40));
     play.fetched().rendered();
     expect(play.last("ComputeDiff")["inventory"]).toEqual([CONFIG, WEB]);
-    play.compared([{ ...WEB, verdict: "Missing" }]).predicted([{ ...WEB, outcome: "creates" }]).recorded();
+    play
+      .compared([{ ...WEB, verdict: "Missing" }])
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded();
     expect(play.last("ApplyStep")).toMatchObject({ operationId: "op-9", epoch: 7 });
   });
 
@@ -613,7 +854,11 @@ describe("a restart", () => {
     const play = new Play(running({ retryCount: 1, finishedAt })).passTo([{ ...WEB, verdict: "Missing" }]);
     expect(play.sync).toBe("OutOfSync");
     expect(play.delay("pause")).toBeLessThan(5_000);
-    play.fire("pause").fetched().rendered().compared([{ ...WEB, verdict: "Missing" }]);
+    play
+      .fire("pause")
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.context.operation).toMatchObject({ id: "op-9", retryCount: 1 });
   });
 
@@ -622,16 +867,24 @@ describe("a restart", () => {
     const status = before.status();
     const play = new Play(application({ selfHeal: true }, { status })).look();
     expect(play.last("FetchSource")["inputsDigest"]).toBe("inputs-1");
-    play.fetched({ inputs: "same", bundleDigest: undefined, revision: "e".repeat(40), observation: 9 }).compared([{ ...WEB, verdict: "Synced", live: live("77") }], { images: status["summary"].images });
+    play
+      .fetched({ inputs: "same", bundleDigest: undefined, revision: "e".repeat(40), observation: 9 })
+      .compared([{ ...WEB, verdict: "Synced", live: live("77") }], { images: status["summary"].images });
     expect(play.sync).toBe("Synced");
-    expect(applicationPatch(play.context, { metadata: application().metadata, status } as never, play.now)).toBeUndefined();
+    expect(
+      applicationPatch(play.context, { metadata: application().metadata, status } as never, play.now),
+    ).toBeUndefined();
   });
 });
 
 describe("what is refused", () => {
   test.each([
     ["sources", { sources: [{ repoURL: "x" }] }, "UNSUPPORTED_FIELD spec.sources"],
-    ["helm", { source: { repoURL: "https://h/r", path: ".", helm: { releaseName: "x" } } }, "UNSUPPORTED_FIELD spec.source.helm"],
+    [
+      "helm",
+      { source: { repoURL: "https://h/r", path: ".", helm: { releaseName: "x" } } },
+      "UNSUPPORTED_FIELD spec.source.helm",
+    ],
     ["no repository", { source: { path: "." } }, "[SPEC_INVALID]"],
     ["a project that is not there", { project: "other" }, "[PROJECT_NOT_FOUND]"],
     ["a field of a wrong type", { revisionHistoryLimit: "ten" }, "[SPEC_INVALID]"],
@@ -653,7 +906,10 @@ describe("what is refused", () => {
   test("shows an app Unknown when its spec becomes one that is refused", () => {
     const play = Play.synced({ selfHeal: true });
     const raw = application({ selfHeal: true });
-    play.send({ type: "ApplicationUpdated", view: view({ ...raw, spec: { ...raw.spec, sources: [{ repoURL: "x" }] } }) });
+    play.send({
+      type: "ApplicationUpdated",
+      view: view({ ...raw, spec: { ...raw.spec, sources: [{ repoURL: "x" }] } }),
+    });
     expect(play.transitions).toEqual(["Synced>Unknown"]);
     play.liveChanged();
     expect(play.count("ApplyStep")).toBe(0);
@@ -672,7 +928,10 @@ describe("the refresh annotation", () => {
     expect(play.last("FetchSource")).toMatchObject({ freshness: "latest" });
     expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
     expect(applicationPatch(play.context, annotated("hard") as never, play.now)?.patch["metadata"]).toBeUndefined();
-    play.fetched().rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    play
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live() }]);
     const patch = applicationPatch(play.context, annotated("hard") as never, play.now)!;
     expect(patch.patch["metadata"]).toEqual({ annotations: { "argocd.argoproj.io/refresh": null } });
     expect(applicationPatch(play.context, annotated("normal") as never, play.now)?.patch["metadata"]).toBeUndefined();
@@ -680,7 +939,11 @@ describe("the refresh annotation", () => {
 
   test("may be set again once it was answered", () => {
     const play = Play.synced();
-    play.send({ type: "ApplicationUpdated", view: view(annotated("normal")) }).fetched().rendered().compared([]);
+    play
+      .send({ type: "ApplicationUpdated", view: view(annotated("normal")) })
+      .fetched()
+      .rendered()
+      .compared([]);
     play.send({ type: "RefreshAnswered", value: "normal" });
     const before = play.count("FetchSource");
     play.send({ type: "ApplicationUpdated", view: view(annotated("normal")) });
@@ -700,18 +963,37 @@ describe("deletion", () => {
     play.send({ type: "ApplicationUpdated", view: view(raw) });
     expect(play.sync).toBe("Deleting");
     expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("empty");
-    const crd = { group: "apiextensions.k8s.io", version: "v1", kind: "CustomResourceDefinition", namespace: "", name: "x" };
-    play.compared([{ ...WEB, verdict: "Extra", live: live() }, { ...CONFIG, verdict: "Extra", live: live(), keep: "has helm.sh/resource-policy: keep" }, { ...crd, verdict: "Extra", live: live() }]);
-    expect(play.last("ApplyStep")).toMatchObject({ purpose: "delete", propagation: "Foreground", prune: [{ ...WEB, live: live() }] });
+    const crd = {
+      group: "apiextensions.k8s.io",
+      version: "v1",
+      kind: "CustomResourceDefinition",
+      namespace: "",
+      name: "x",
+    };
+    play.compared([
+      { ...WEB, verdict: "Extra", live: live() },
+      { ...CONFIG, verdict: "Extra", live: live(), keep: "has helm.sh/resource-policy: keep" },
+      { ...crd, verdict: "Extra", live: live() },
+    ]);
+    expect(play.last("ApplyStep")).toMatchObject({
+      purpose: "delete",
+      propagation: "Foreground",
+      prune: [{ ...WEB, live: live() }],
+    });
     play.applied([{ ...WEB, outcome: "pruned" }]);
     expect(applicationPatch(play.context, raw as never, play.now)?.patch).not.toHaveProperty("metadata");
     play.fire("deletionPause").compared([{ ...crd, verdict: "Extra", live: live() }]);
-    expect(applicationPatch(play.context, raw as never, play.now)?.patch).toMatchObject({ metadata: { finalizers: [] } });
+    expect(applicationPatch(play.context, raw as never, play.now)?.patch).toMatchObject({
+      metadata: { finalizers: [] },
+    });
   });
 
   test("does not wait for what asked to stay, as the syncer found it", () => {
     const play = Play.synced({});
-    play.send({ type: "ApplicationUpdated", view: view(deleted(["resources-finalizer.argocd.argoproj.io/background"])) });
+    play.send({
+      type: "ApplicationUpdated",
+      view: view(deleted(["resources-finalizer.argocd.argoproj.io/background"])),
+    });
     play.compared([{ ...WEB, verdict: "Extra", live: live() }]);
     expect(play.last("ApplyStep")["propagation"]).toBe("Background");
     play.applied([{ ...WEB, outcome: "pruneSkipped", message: "has the sync option Delete=false" }]);

@@ -1,0 +1,74 @@
+// Merge patches, delays and durations: the small pure rules.
+import { expect, test } from "vitest";
+import { parseBackoffDuration, parseGoDuration } from "./go-duration.ts";
+import { appHealth } from "./health.ts";
+import { healPauseMs, lookAgainDelayMs, retryDelayMs } from "./retry-delay.ts";
+import { mergeDiff } from "./status.ts";
+
+test.each([
+  [{ a: 1 }, { a: 1 }, undefined],
+  [{ a: 1, b: 2 }, { a: 1 }, { b: null }],
+  [{ a: { x: 1, y: 2 } }, { a: { x: 1, z: 3 } }, { a: { z: 3, y: null } }],
+  [{ list: [1, 2] }, { list: [1] }, { list: [1] }],
+  [{ list: [{ a: 1 }] }, { list: [{ a: 1 }] }, undefined],
+  [undefined, { a: 1 }, { a: 1 }],
+  [{ a: 1 }, { a: 1, b: undefined }, undefined],
+])("from %j to %j is %j", (live, desired, patch) => {
+  expect(mergeDiff(live, desired)).toEqual(patch);
+});
+
+test("retries wait as Argo CD's do: duration · factor^n up to the greatest", () => {
+  const policy = { limit: 5, durationMs: 5_000, factor: 2, durationMaxMs: 30_000 };
+  expect([0, 1, 2, 3, 9].map((attempt) => retryDelayMs(policy, attempt))).toEqual([
+    5_000, 10_000, 20_000, 30_000, 30_000,
+  ]);
+});
+
+test("heals wait 0, 2, 6, 18 … 300 seconds after the last, and begin anew after a quiet time", () => {
+  const at = (attempts: number) => healPauseMs({ attempts, finishedAt: 0 }, 0);
+  expect([0, 1, 2, 3, 9].map(at)).toEqual([0, 2_000, 6_000, 18_000, 300_000]);
+  expect(healPauseMs({ attempts: 2, finishedAt: 0 }, 5_000)).toBe(1_000);
+  expect(healPauseMs({ attempts: 1, finishedAt: 0 }, 30_000)).toBe(0);
+});
+
+test("looks that fail are repeated after 5 s, doubled up to 3 minutes and spread by half", () => {
+  expect([1, 2, 3, 20].map((attempts) => lookAgainDelayMs(attempts, 0))).toEqual([5_000, 10_000, 20_000, 180_000]);
+  expect(lookAgainDelayMs(1, 0.999)).toBeLessThan(7_501);
+});
+
+test.each([
+  ["120s", 120_000],
+  ["1h30m", 5_400_000],
+  ["500ms", 500],
+  ["0", 0],
+  ["soon", undefined],
+  ["5", undefined],
+])("the Go duration %s is %s ms", (text, ms) => {
+  expect(parseGoDuration(text)).toBe(ms);
+});
+
+test("a bare number in a backoff means seconds", () => {
+  expect(parseBackoffDuration("5")).toBe(5_000);
+});
+
+const object = (status: string | undefined, there = true, extra = false) => ({
+  key: { group: "", version: "v1", kind: "K", namespace: "n", name: "x" },
+  status: "Synced" as const,
+  live: there ? { uid: "u", resourceVersion: "1" } : undefined,
+  health: status ? { status: status as "Healthy" } : undefined,
+  extra,
+  predicted: true,
+  fields: [],
+  managers: [],
+});
+
+test.each([
+  ["no objects", [], "Healthy"],
+  ["kinds without health", [object(undefined)], "Healthy"],
+  ["the worst one counts", [object("Healthy"), object("Progressing"), object("Degraded")], "Degraded"],
+  ["one missing among others does not", [object("Healthy"), object(undefined, false)], "Healthy"],
+  ["all missing", [object(undefined, false)], "Missing"],
+  ["what is no longer wanted does not", [object("Healthy"), object("Degraded", true, true)], "Healthy"],
+])("health of an app: %s", (_title, objects, status) => {
+  expect(appHealth(objects).status).toBe(status);
+});

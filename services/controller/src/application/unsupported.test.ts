@@ -1,0 +1,62 @@
+// What is not built is refused by its path; what has no effect is not.
+import { expect, test } from "vitest";
+import { unsupportedInApplication, unsupportedInOperation } from "./unsupported.ts";
+
+const metadata = { name: "a", namespace: "argocd", uid: "u", resourceVersion: "1" };
+const source = { repoURL: "https://h/r", path: "." };
+
+test.each([
+  ["spec.sources", { sources: [source] }],
+  ["spec.sourceHydrator", { sourceHydrator: { drySource: {} } }],
+  ["spec.ignoreDifferences", { ignoreDifferences: [{ kind: "Deployment" }] }],
+  ["spec.source.chart", { source: { ...source, chart: "x" } }],
+  ["spec.source.helm", { source: { ...source, helm: { releaseName: "x" } } }],
+  ["spec.source.kustomize", { source: { ...source, kustomize: { namePrefix: "x" } } }],
+  ["spec.source.plugin", { source: { ...source, plugin: { name: "x" } } }],
+  ["spec.source.directory.jsonnet", { source: { ...source, directory: { jsonnet: { libs: ["x"] } } } }],
+  ["spec.source.repoURL=oci://", { source: { repoURL: "oci://h/r", path: "." } }],
+  ["spec.syncPolicy.managedNamespaceMetadata", { syncPolicy: { managedNamespaceMetadata: { labels: { a: "b" } } } }],
+  ["spec.syncPolicy.retry.refresh", { syncPolicy: { retry: { refresh: true } } }],
+  [
+    "spec.syncPolicy.syncOptions[Replace=true]",
+    { syncPolicy: { syncOptions: ["CreateNamespace=true", "Replace=true"] } },
+  ],
+  ["spec.syncPolicy.syncOptions[Novelty=1]", { syncPolicy: { syncOptions: ["Novelty=1"] } }],
+])("%s", (path, spec) => {
+  expect(unsupportedInApplication({ metadata, spec: { source, ...spec } })).toEqual([path]);
+});
+
+test("empty members and options that change nothing pass", () => {
+  const spec = {
+    source: { ...source, helm: {}, directory: { recurse: true, jsonnet: {} } },
+    sources: [],
+    ignoreDifferences: [],
+    syncPolicy: {
+      syncOptions: ["ServerSideApply=true", "CreateNamespace=true", "Prune=false", "ApplyOutOfSyncOnly=true"],
+      retry: { limit: 2 },
+    },
+  };
+  expect(unsupportedInApplication({ metadata, spec })).toEqual([]);
+});
+
+test("annotations and finalizers that ask for more are refused too", () => {
+  const found = unsupportedInApplication({
+    metadata: {
+      ...metadata,
+      annotations: { "argocd.argoproj.io/compare-options": "ServerSideDiff=false" },
+      finalizers: ["pre-delete-finalizer.argocd.argoproj.io"],
+    },
+    spec: { source },
+  });
+  expect(found).toEqual([
+    "metadata.annotations[argocd.argoproj.io/compare-options]=ServerSideDiff=false",
+    "metadata.finalizers[pre-delete-finalizer.argocd.argoproj.io]",
+  ]);
+});
+
+test("an operation without sync is refused, a plain one is not", () => {
+  expect(unsupportedInOperation({})).toEqual(["operation without sync"]);
+  expect(unsupportedInOperation({ sync: { prune: true, syncStrategy: { hook: {} } }, retry: { limit: 3 } })).toEqual(
+    [],
+  );
+});
