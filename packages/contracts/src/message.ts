@@ -1,7 +1,7 @@
 // How a message is declared: name, kind, schema, subject and message id stand together, and nobody writes
 // a subject anywhere else. Both ends validate against the schema; the consumer derives the subject again
 // and refuses a message that came by another one.
-import { z } from "zod";
+import type { z } from "zod";
 
 export type MessageKind =
   /** Asks a worker for work; imperative name; work queue. */
