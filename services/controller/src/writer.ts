@@ -134,13 +134,15 @@ export function createWriter(options: WriterOptions): Writer {
       return;
     }
     if (read.object.metadata.uid !== context.view.ref.uid) return;
-    keep(entry, read.object);
-    if (ownedByLater(entry.live, context)) {
+    if (ownedByLater(slim(read.object), context)) {
+      keep(entry, read.object);
       logger.warn({ app: `${entry.namespace}/${entry.name}` }, "another replica runs an operation of this Application");
       return;
     }
-    // The actor hears what somebody wrote before the patch is computed anew.
+    // The actor hears what somebody wrote before the patch is computed anew. Told before it is kept: `observe` would
+    // take it for known already, and a refresh or an operation asked for in it would never be taken up.
     options.onRead(read.object);
+    keep(entry, read.object);
     if (entry.conflicts > CONFLICTS_MAX) return again(uid, entry);
     entry.dirty = true;
   }

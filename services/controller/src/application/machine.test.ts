@@ -364,6 +364,12 @@ describe("a look", () => {
     expect(play.count("ApplyStep")).toBe(0);
   });
 
+  test("that fails before anything is known says Unknown at once", () => {
+    const play = new Play(application()).look();
+    play.answer("FetchSource", "SourceFetchFailed", { failure: { code: "REPO_NOT_FOUND", message: "no such" } });
+    expect(play.status()["sync"]).toEqual({ status: "Unknown" });
+  });
+
   test("that cannot reach Git leaves the status alone for a while and is repeated ever more slowly", () => {
     const play = Play.synced();
     const delays: number[] = [];
@@ -440,6 +446,10 @@ describe("an automated sync", () => {
     expect(play.sync).toBe("OutOfSync");
     expect(play.status()["operationState"]).toMatchObject({ phase: "Failed" });
     expect(play.status()["operationState"].message).toContain("one or more objects failed to apply (dry run)");
+    expect(play.status()["operationState"].syncResult.resources[0]).toMatchObject({
+      status: "SyncFailed",
+      message: "[APPLY_INVALID] no image",
+    });
     // The look that follows a failed operation finds the same.
     play.compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.sync).toBe("OutOfSync");

@@ -123,6 +123,7 @@ export function runningState(
 function resourceResult(object: ObjectState, result: AppliedObject | undefined) {
   const { group, version, kind, namespace, name } = object.key;
   const base = { group, version, kind, namespace, name, syncPhase: "Sync" };
+  if (!result && object.failure) return { ...base, status: "SyncFailed", message: failureText(object.failure) };
   if (!result) return base;
   const status = {
     created: "Synced",

@@ -100,7 +100,9 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
   if (!view.desired) return desired;
   const failedVisibly = context.failed?.shown === true && context.verdict === "Unknown";
   if (!comparison || !render) {
-    if (failedVisibly) desired["sync"] = { ...live.sync, status: "Unknown" };
+    // Where nothing was known before there is nothing to keep either.
+    if (failedVisibly || (context.failed && live.sync?.status === undefined))
+      desired["sync"] = { ...live.sync, status: "Unknown" };
     return desired;
   }
   const { destination } = view.desired;
