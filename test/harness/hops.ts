@@ -87,9 +87,17 @@ export interface Hops extends AsyncDisposable {
   said: string[];
   app(name: string, options?: AppOptions): Promise<App>;
   kubectl(args: string[], stdin?: string): Promise<string>;
-  restartDiffer(): Promise<void>;
+  nats(args: string[]): Promise<string>;
+  /** `meanwhile`: while there is none. */
+  restartDiffer(meanwhile?: () => Promise<unknown>): Promise<void>;
   restartNats(options: { wipe: boolean }): Promise<void>;
   restartApiServer(): Promise<void>;
+}
+
+async function run(program: string, args: string[], stdin?: string): Promise<string> {
+  const child = promisify(execFile)(program, args);
+  if (stdin !== undefined) child.child.stdin!.end(stdin);
+  return (await child).stdout.trim();
 }
 
 export async function startHops(): Promise<Hops> {
@@ -98,11 +106,8 @@ export async function startHops(): Promise<Hops> {
   const config = readConfig({ DRIFTLESS_NATS_URL: local.natsUrl, DRIFTLESS_KUBECONFIG: local.kubeconfigPath });
   const logger = createLogger({ service: "hops", level: process.env["HOPS_LOG_LEVEL"] ?? "warn" });
   const client = await kubeClient(local.kubeconfigPath!);
-  const kubectl = async (args: string[], stdin?: string): Promise<string> => {
-    const child = promisify(execFile)(local.programs.kubectl, [`--kubeconfig=${local.kubeconfigPath}`, ...args]);
-    if (stdin !== undefined) child.child.stdin!.end(stdin);
-    return (await child).stdout.trim();
-  };
+  const kubectl = (args: string[], stdin?: string) =>
+    run(local.programs.kubectl, [`--kubeconfig=${local.kubeconfigPath}`, ...args], stdin);
   await kubectl(["create", "namespace", "argocd"]);
   await kubectl(["create", "-f", "-"], crdText(applicationCrd()));
   await kubectl(["wait", "--for=condition=Established", "crd/applications.argoproj.io"]);
@@ -178,8 +183,10 @@ export async function startHops(): Promise<Hops> {
       await app.create();
       return app;
     },
-    async restartDiffer() {
+    nats: (args) => run(join(local.binDir, "nats"), ["--server", local.natsUrl!, ...args]),
+    async restartDiffer(meanwhile) {
       await differ.stop();
+      await meanwhile?.();
       differ = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
     },
     async restartNats({ wipe }) {

@@ -171,7 +171,8 @@ describe("nothing to do", () => {
     const app = await deployed("restart", [configMap("one"), deployment("web", 1)]);
     await synced(app);
     const resets = hops.resets.length;
-    await hops.restartDiffer();
+    // The last ten minutes of results would tell it all again; what it keeps for itself has to do.
+    await hops.restartDiffer(() => hops.nats(["stream", "purge", "RESULTS", "--force"]));
     const before = hops.syncerRequests.length;
     const diff = await app.diff();
     expect(verdicts(diff.objects)).toEqual(["ConfigMap/one: Synced", "Deployment/web: Synced"]);
@@ -356,6 +357,39 @@ describe("prune", () => {
   });
 });
 
+describe("the deletion of an Application", () => {
+  test("takes its objects along but what asks to stay, only while it is being deleted, and needs no manifests", async () => {
+    const kept = { annotations: { "argocd.argoproj.io/sync-options": "Delete=false" } };
+    const app = await deployed("deletion", [configMap("goes"), configMap("stays", {}, kept), service("web")]);
+    const { objects } = await synced(app);
+    app.manifestsDigest = "0".repeat(64);
+    const prune = objects.map(planned);
+    const early = await app.tryApply({ purpose: "delete", prune });
+    expect((early.message as { failure: { code: string } }).failure.code).toBe("OPERATION_SUPERSEDED");
+
+    const finalizers = ["resources-finalizer.argocd.argoproj.io"];
+    await hops.kubectl([
+      "patch",
+      "app/deletion",
+      "-n",
+      "argocd",
+      "--type=merge",
+      "-p",
+      JSON.stringify({ metadata: { finalizers } }),
+    ]);
+    await hops.kubectl(["delete", "app/deletion", "-n", "argocd", "--wait=false"]);
+    const applied = await app.apply({ purpose: "delete", prune });
+    expect(outcomes(applied.objects)).toEqual([
+      "ConfigMap/goes: pruned",
+      "ConfigMap/stays: pruneSkipped",
+      "Service/web: pruned",
+    ]);
+    expect(await hops.kubectl(["get", "cm,svc", "-n", "deletion", "-o", "name"])).toBe(
+      "configmap/kube-root-ca.crt\nconfigmap/stays",
+    );
+  });
+});
+
 describe("what belongs to others", () => {
   test("an object that another Application tracks is refused, and stays as it is", async () => {
     const owner = await hops.app("owner", { destinationNamespace: "shared" });
@@ -419,6 +453,17 @@ describe("a withdrawn operation", () => {
     expect(name).toBe("StepFailed");
     expect((message as { failure: { code: string } }).failure.code).toBe("OPERATION_SUPERSEDED");
     expect(await hops.kubectl(["get", "cm", "-n", "default", "-o", "name"])).not.toContain("withdrawn");
+  });
+});
+
+describe("time", () => {
+  test("a step without time left begins nothing and says so", async () => {
+    const app = await hops.app("late", { destinationNamespace: "default" });
+    await app.render([configMap("too-late")]);
+    const apply = [{ group: "", version: "v1", kind: "ConfigMap", namespace: "default", name: "too-late" }];
+    const applied = await app.apply({ ...(await app.begin()), apply, deadlineAt: clock.now() + 900 });
+    expect(applied.objects[0]?.failure?.code).toBe("DEADLINE_EXCEEDED");
+    expect(await hops.kubectl(["get", "cm", "-n", "default", "-o", "name"])).not.toContain("too-late");
   });
 });
 

@@ -116,6 +116,7 @@ function extra(key: ObjectKey, live: Seen): ComparedObject {
     reason: "no longer desired",
     ...(live.health && { health: live.health }),
     ...(live.keep !== undefined && { keep: live.keep }),
+    ...(live.keepOnDelete !== undefined && { keepOnDelete: live.keepOnDelete }),
   };
 }
 

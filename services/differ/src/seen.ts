@@ -16,7 +16,9 @@ export interface Seen {
   owner?: string;
   /** Application by tracking label. */
   instance?: string;
+  /** Why it is not pruned, and why it stays when its Application is deleted. */
   keep?: string;
+  keepOnDelete?: string;
   health?: Health;
   /** Time of our own managedFields entry: another one than the record's means an apply not yet told of. */
   appliedAt?: string;
@@ -44,12 +46,14 @@ export function observe(object: KubeObject, key: ResourceKey, footprint?: Footpr
   const owner = ownerOf(metadata.annotations, key);
   const instance = metadata.labels?.[TRACKING_LABEL];
   const keep = keepReason(metadata);
+  const keepOnDelete = keepReason(metadata, "delete");
   const health = healthOf(object);
   const appliedAt = ownEntry(object)?.time;
   const seen: Seen = { uid: metadata.uid, resourceVersion: metadata.resourceVersion };
   if (owner !== undefined) seen.owner = owner;
   if (instance !== undefined) seen.instance = instance;
   if (keep !== undefined) seen.keep = keep;
+  if (keepOnDelete !== undefined) seen.keepOnDelete = keepOnDelete;
   if (health !== undefined) seen.health = health;
   if (appliedAt !== undefined) seen.appliedAt = appliedAt;
   if (footprint) {

@@ -122,7 +122,7 @@ interface Sent {
 
 async function applyObject(step: Execution, { planned, desired }: PlannedApply): Promise<AppliedObject> {
   const key: ObjectKey = { ...desired.prepared.key, version: desired.resource.version };
-  const refuse = (why: Failure) => failedObject(key, why);
+  const refuse = (why: Failure) => failedObject(key, step.signal.aborted ? tooLate(key) : why);
   const sent = await sendFenced(step, key, planned.live, desired);
   if (sent.kind === "failed") return refuse(sent.failure);
   const takenOver = await takeOver(step, key, desired, sent.answer);
@@ -223,6 +223,9 @@ async function sendOnce(
 const keepsChanging = (key: ObjectKey): Failure =>
   failure("APPLY_CONFLICT", `Somebody else keeps changing ${keyForPeople(key)}.`, { path: keyForPeople(key) });
 
+const tooLate = (key: ObjectKey): Failure =>
+  failure("DEADLINE_EXCEEDED", `Time was up before ${keyForPeople(key)} was done.`, { path: keyForPeople(key) });
+
 const timeIsUp = (): KubeError => kubeError("TIMEOUT", "the step's time is up");
 
 /**
@@ -288,7 +291,7 @@ async function pruneObject(step: Execution, planned: PlannedObject): Promise<App
   const { resource } = lookup;
 
   for (let attempt = 0; attempt <= CONFLICTS_MAX; attempt++) {
-    if (step.signal.aborted) return failedObject(key, applyFailure(timeIsUp(), key, resource));
+    if (step.signal.aborted) return failedObject(key, tooLate(key));
     const live = await read(step, resource, key, "newest");
     if (live.kind === "error") {
       return live.error.code === "NOT_FOUND"

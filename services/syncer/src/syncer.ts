@@ -18,7 +18,7 @@ import {
 import { workDurable } from "@driftless/contracts/streams";
 import type { Clusters } from "@driftless/kube/clusters";
 import { resolveDesired, type DesiredSet } from "@driftless/kube/desired-set";
-import { decodeManifests } from "@driftless/manifests/manifests-blob";
+import { decodeManifests, type DecodedManifests } from "@driftless/manifests/manifests-blob";
 import { keyForPeople, keyText } from "@driftless/manifests/resource-key";
 import type { Clock } from "@driftless/process/clock";
 import type { Config } from "@driftless/process/config";
@@ -187,15 +187,14 @@ async function applyStep(
 /** What both kinds of step begin with: the blob, the cluster, the set, and an end to it all. */
 async function withStep<T>(
   syncer: Syncer,
-  command: Request & { target: Target },
+  command: Request & { target: Target; purpose?: Claim["purpose"] },
   work: (step: Step, set: DesiredSet) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
   const { bus, clock, clusters, limit } = syncer;
   const { app, target } = command;
   const failed = (why: Failure): Outcome<T> => ({ kind: "failed", failure: why });
-  const bytes = await bus.blobs.get(target.manifestsDigest);
-  if (!bytes) return failed(failure("BLOB_GONE", "The rendered manifests are gone; they are rendered again."));
-  const decoded = decodeManifests(bytes);
+  // What an Application takes along when it is deleted does not depend on what Git has.
+  const decoded = command.purpose === "delete" ? NOTHING : await manifestsOf(bus, target.manifestsDigest);
   if (decoded.kind === "error") return failed(failure("BLOB_GONE", `The rendered manifests are ${decoded.reason}.`));
   const lookup = await clusters.find(target.destination);
   if (lookup.kind === "error") return failed(lookup.failure);
@@ -213,6 +212,13 @@ async function withStep<T>(
   } finally {
     cancel();
   }
+}
+
+const NOTHING: DecodedManifests = { kind: "ok", manifests: [] };
+
+async function manifestsOf(bus: Bus, digest: string): Promise<DecodedManifests> {
+  const bytes = await bus.blobs.get(digest);
+  return bytes ? decodeManifests(bytes) : { kind: "error", reason: "gone; they are rendered again" };
 }
 
 function notInSet(key: ObjectKey): Failure {
