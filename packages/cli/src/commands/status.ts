@@ -12,7 +12,12 @@ export async function status(options: { output?: string }): Promise<void> {
   if (!ready) process.exitCode = EXIT.failed;
   if (options.output === "json")
     return sayJson({ running, ready, ...(running && record), services: readiness?.services });
-  if (!running) return say(record ? "not running (it ended without cleaning up; `up` does)" : "not running");
+  if (!running)
+    return say(
+      record
+        ? "not running (it ended without cleaning up; `up` does)"
+        : "not running; start it with `npm start` or `npx driftless up`",
+    );
   say(
     `${ready ? paint("green", "ready") : paint("yellow", record.phase)}  process ${record.supervisor.pid}${record.message ? `, ${record.message}` : ""}`,
   );
