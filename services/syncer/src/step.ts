@@ -8,7 +8,6 @@ import { pathOf, type ApiResource, type KubeObject } from "@driftless/kube/resou
 import { isTracked, ownerOf, TRACKING_LABEL, trackingName } from "@driftless/manifests/tracking";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
 import type { Clock } from "@driftless/process/clock";
-import type { Limit } from "@driftless/process/limits";
 
 export interface Step {
   app: AppRef;
@@ -19,7 +18,7 @@ export interface Step {
   blobs: Blobs;
   clock: Clock;
   /** Bounds the requests of this process that cost the API server most. */
-  limit: Limit;
+  limit: <T>(send: () => Promise<T>) => Promise<T>;
   /** Aborted when the command's time is up. */
   signal: AbortSignal;
 }

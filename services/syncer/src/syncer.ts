@@ -51,6 +51,8 @@ interface Syncer extends SyncerContext {
 
 /** Applies and dry runs of this process that are on their way; more only makes each of them later. */
 const WRITES_MAX = 16;
+/** Of these, for one step: an Application of thousands of objects must not make a heal of another wait for all. */
+const STEP_WRITES_MAX = 12;
 /** Time kept for answering, out of a command's deadline. */
 const ANSWER_MS = 1_000;
 const PREDICTIONS_MAX = 20_000;
@@ -131,8 +133,9 @@ async function predictStep(
       set.objects.map(({ prepared: { key } }) => (key.kind === "Namespace" && key.group === "" ? key.name : "")),
     );
     const options = { createsNamespace: command.createsNamespace, namespaces };
+    const turns = createLimit(STEP_WRITES_MAX);
     const objects = await Promise.all(
-      groups.flat().map(({ planned, desired }) => predictObject(step, planned, desired, options)),
+      groups.flat().map(({ planned, desired }) => turns(() => predictObject(step, planned, desired, options))),
     );
     for (const object of objects) rememberPrediction(syncer, step.cluster.server, object);
     const unresolved = absent.map((key): Prediction => {
@@ -190,8 +193,10 @@ async function withStep<T>(
   command: Request & { target: Target; purpose?: Claim["purpose"] },
   work: (step: Step, set: DesiredSet) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
-  const { bus, clock, clusters, limit } = syncer;
+  const { bus, clock, clusters } = syncer;
   const { app, target } = command;
+  const own = createLimit(STEP_WRITES_MAX);
+  const limit: Step["limit"] = (send) => own(() => syncer.limit(send));
   const failed = (why: Failure): Outcome<T> => ({ kind: "failed", failure: why });
   // What an Application takes along when it is deleted does not depend on what Git has.
   const decoded = command.purpose === "delete" ? NOTHING : await manifestsOf(bus, target.manifestsDigest);
