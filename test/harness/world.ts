@@ -36,7 +36,13 @@ export interface WorldOptions extends Omit<ServicesOptions, "natsUrl" | "kubecon
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const home = options.home ?? (await mkdtemp(join(tmpdir(), "driftless-world-")));
-  const local = await startLocal({ home, fresh: true, unsafeNoFsync: true, onProgress: options.onProgress });
+  const local = await startLocal({
+    home,
+    fresh: true,
+    anyPorts: true,
+    unsafeNoFsync: true,
+    onProgress: options.onProgress,
+  });
   const { natsUrl, kubeconfigPath, git } = local;
   if (!natsUrl || !kubeconfigPath || !git) throw new Error("startLocal left out a part that nobody asked it to");
   const client = await kubeClient(kubeconfigPath);

@@ -5,6 +5,7 @@ import { startGitServer, type GitServer } from "./git-server.ts";
 import { startNats, type Nats } from "./nats.ts";
 import type { Part } from "./part.ts";
 import type { PartFailed } from "./part-failed.ts";
+import { freePort } from "./ports.ts";
 import { requirePrograms, type Programs } from "./programs.ts";
 import { claimState, type State } from "./state.ts";
 
@@ -17,6 +18,8 @@ export interface LocalOptions {
   git?: boolean;
   /** Begins with nothing: empty cluster, empty streams, no repositories. */
   fresh?: boolean;
+  /** Any free ports rather than the usual ones: a test that restarts a part must not lose its port to a neighbour. */
+  anyPorts?: boolean;
   /** See ControlPlaneOptions; for tests and bench. */
   unsafeNoFsync?: boolean;
   onProgress?: (progress: BuildProgress) => void;
@@ -44,11 +47,12 @@ export interface Local {
 export async function startLocal(options: LocalOptions = {}): Promise<Local> {
   const programs = await requirePrograms({ onProgress: options.onProgress });
   const state = await claimState(options.home, { fresh: options.fresh });
-  const clusterOptions: ControlPlaneOptions = { unsafeNoFsync: options.unsafeNoFsync };
+  const ports = options.anyPorts ? [await freePort(), await freePort(), await freePort()] : [];
+  const clusterOptions: ControlPlaneOptions = { unsafeNoFsync: options.unsafeNoFsync, port: ports[0] };
   const [nats, cluster, git] = await Promise.allSettled([
-    options.nats === false ? undefined : startNats(state, programs),
+    options.nats === false ? undefined : startNats(state, programs, { port: ports[1] }),
     options.cluster === false ? undefined : startControlPlane(state, programs, clusterOptions),
-    options.git === false ? undefined : startGitServer({ dir: state.git, stateFile: state.gitJson }),
+    options.git === false ? undefined : startGitServer({ dir: state.git, stateFile: state.gitJson, port: ports[2] }),
   ]);
   const running = {
     nats: nats.status === "fulfilled" ? nats.value : undefined,

@@ -64,11 +64,18 @@ async function requestSync(
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     const app = await getApplication(client, name);
     if (operationRunning(app)) throw new CliError(`${name.name}: another operation is in progress; see \`app get\``);
+    const { syncOptions, retry } = app.spec?.syncPolicy ?? {};
     const patch = {
       // Not over an operation that came in between.
       metadata: { resourceVersion: app.metadata.resourceVersion },
       operation: {
-        sync: { ...(options.revision && { revision: options.revision }), ...(options.prune && { prune: true }) },
+        sync: {
+          ...(options.revision && { revision: options.revision }),
+          ...(options.prune && { prune: true }),
+          // An operation brings its own options along: those of the spec are copied by whoever asks (contract §2).
+          ...(syncOptions && { syncOptions }),
+        },
+        ...(retry && { retry }),
         initiatedBy: { username: userInfo().username },
         info: [{ name: REQUEST_INFO, value: requestId }],
       },
