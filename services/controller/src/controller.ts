@@ -126,7 +126,7 @@ class Controller implements Service {
       logger,
       contextOf: (uid) => this.host.contextOf(uid),
       send: (uid, event) => void this.host.send(uid, event),
-      onRead: (object) => this.told(object),
+      onRead: (object) => this.told(object, true),
       onWrite: (outcome) => this.meter.write(outcome),
     });
     this.meter = controllerMetrics(metrics, {
@@ -261,7 +261,7 @@ class Controller implements Service {
     return view;
   }
 
-  private told(object: KubeObject): void {
+  private told(object: KubeObject, read = false): void {
     const { uid, namespace = "", name } = object.metadata;
     const index = appText({ namespace, name });
     const former = this.uids.get(index);
@@ -269,18 +269,18 @@ class Controller implements Service {
     if (former !== undefined && former !== uid) this.gone(this.objects.get(former)!);
     this.uids.set(index, uid);
     this.objects.set(uid, object);
-    if (this.started) this.follow(object);
+    if (this.started) this.follow(object, read);
   }
 
-  private follow(object: KubeObject): void {
+  private follow(object: KubeObject, read = false): void {
     const { uid, namespace = "", name } = object.metadata;
     const mine = this.shards.includes(shardOf(namespace, name));
     const view = mine ? this.viewOf(object) : undefined;
     if (!view || view.skipReconcile) return this.leave(uid);
     const news = this.writer.observe(uid, object);
     if (!this.host.has(uid)) return this.begin(view);
-    // What we wrote ourselves is no news, except to an actor that has yet to hear of it.
-    if (news || this.host.contextOf(uid)!.view.operationHash !== view.operationHash) this.updated(uid, view);
+    // What we wrote ourselves is no news; what the writer read after a conflict is, though the writer knows it already.
+    if (news || read || this.host.contextOf(uid)!.view.operationHash !== view.operationHash) this.updated(uid, view);
   }
 
   private begin(view: AppView, cause: Cause["kind"] = "start"): void {
