@@ -282,7 +282,7 @@ async function bareFetch(url: string, want: string, have: string): Promise<void>
 export async function pushOne(bench: Bench): Promise<BenchRow[]> {
   const { bare, samples } = bench;
   const liveAt = new Map<string, number>();
-  const stop = await bare.watch("/apis/apps/v1/deployments?watch=1&sendInitialEvents=false", (type, object) => {
+  const stop = await bare.watch("/apis/apps/v1/deployments?watch=1", (type, object) => {
     const version = object.spec?.template?.spec?.containers?.[0]?.image;
     const id = `${object.metadata?.namespace}/${object.metadata?.name} ${version}`;
     if (type === "MODIFIED" && !liveAt.has(id)) liveAt.set(id, performance.now());
@@ -338,7 +338,7 @@ export async function drift(bench: Bench): Promise<BenchRow[]> {
       "application/merge-patch+json",
     );
   const seen = new Map<string, (value: string) => void>();
-  const stop = await bare.watch("/apis/apps/v1/deployments?watch=1&sendInitialEvents=false", (type, object) => {
+  const stop = await bare.watch("/apis/apps/v1/deployments?watch=1", (type, object) => {
     if (type !== "MODIFIED") return;
     seen.get(`${object.metadata?.namespace}/${object.metadata?.name}`)?.(
       object.spec?.template?.spec?.serviceAccountName,

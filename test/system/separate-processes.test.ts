@@ -104,5 +104,5 @@ test("another controller takes the Applications over when the first is killed", 
 });
 
 test("each process ends by itself on SIGTERM", async () => {
-  for (const name of [...running.keys()]) expect(await end(name, "SIGTERM"), name).toBe(0);
+  for (const name of Array.from(running.keys())) expect(await end(name, "SIGTERM"), name).toBe(0);
 });

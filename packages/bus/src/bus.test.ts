@@ -4,7 +4,7 @@ import { connect, type NatsConnection } from "nats";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RefreshRequested } from "@driftless/contracts/pipeline/1-refresh";
 import { ManifestsRendered, RenderFailed, RenderManifests } from "@driftless/contracts/pipeline/3-render";
-import { ForgetApplication } from "@driftless/contracts/pipeline/4-diff";
+import { ApplicationForgotten } from "@driftless/contracts/pipeline/4-diff";
 import { ApplicationChanged } from "@driftless/contracts/pipeline/6-application";
 import type { MessageOf } from "@driftless/contracts/message";
 import {
@@ -622,7 +622,7 @@ describe("when NATS fails", () => {
     await nats.kill();
     try {
       const fact = { uid: "u", namespace: "n", name: "n" };
-      await expect(bus.publish(ForgetApplication, fact, { deadlineMs: 300 })).rejects.toThrow("not reachable");
+      await expect(bus.publish(ApplicationForgotten, fact, { deadlineMs: 300 })).rejects.toThrow("not reachable");
       const from = clock.monotonic();
       await bus.close();
       expect(clock.monotonic() - from).toBeLessThan(3_000);

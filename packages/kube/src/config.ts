@@ -2,6 +2,7 @@
 // named them; what comes from a tenant's Secret is taken field by field and can name no file and run no program.
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { type Clock, systemClock } from "@driftless/process/clock";
 import { kubeError, type KubeError } from "./outcome.ts";
 
 export type ConfigSource =
@@ -28,13 +29,13 @@ export interface ClusterConfig {
 
 export type ConfigOutcome = { kind: "ok"; config: ClusterConfig } | { kind: "error"; error: KubeError };
 
-export async function loadConfig(source: ConfigSource): Promise<ConfigOutcome> {
+export async function loadConfig(source: ConfigSource, clock: Clock = systemClock): Promise<ConfigOutcome> {
   try {
     switch (source.kind) {
       case "kubeconfig":
-        return await fromKubeconfig(source.path, source.context);
+        return await fromKubeconfig(source.path, source.context, clock);
       case "in-cluster":
-        return await fromServiceAccount();
+        return await fromServiceAccount(clock);
       case "cluster-secret":
         return fromClusterSecret(source.server, source.config);
     }
@@ -48,13 +49,13 @@ export async function loadConfig(source: ConfigSource): Promise<ConfigOutcome> {
 
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-async function fromServiceAccount(): Promise<ConfigOutcome> {
+async function fromServiceAccount(clock: Clock): Promise<ConfigOutcome> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
   if (!host || !port) return invalid("not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set");
   const config: ClusterConfig = {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     ca: await readFile(`${SERVICE_ACCOUNT}/ca.crt`, "utf8"),
-    token: fileToken(`${SERVICE_ACCOUNT}/token`),
+    token: fileToken(`${SERVICE_ACCOUNT}/token`, clock),
     namespace: (await readFile(`${SERVICE_ACCOUNT}/namespace`, "utf8")).trim(),
   };
   return { kind: "ok", config };
@@ -63,13 +64,13 @@ async function fromServiceAccount(): Promise<ConfigOutcome> {
 const TOKEN_MAX_AGE_MS = 60_000;
 
 /** Kubelet renews projected tokens; they are read again once a minute. */
-function fileToken(path: string): () => Promise<string> {
+function fileToken(path: string, clock: Clock): () => Promise<string> {
   let token: string | undefined;
   let readAtMs = 0;
   return async () => {
-    if (token === undefined || performance.now() - readAtMs > TOKEN_MAX_AGE_MS) {
+    if (token === undefined || clock.monotonic() - readAtMs > TOKEN_MAX_AGE_MS) {
       token = (await readFile(path, "utf8")).trim();
-      readAtMs = performance.now();
+      readAtMs = clock.monotonic();
     }
     return token;
   };
@@ -104,7 +105,7 @@ function fromClusterSecret(server: string, text: string): ConfigOutcome {
   };
 }
 
-async function fromKubeconfig(path: string, wanted: string | undefined): Promise<ConfigOutcome> {
+async function fromKubeconfig(path: string, wanted: string | undefined, clock: Clock): Promise<ConfigOutcome> {
   const { parse } = await import("yaml");
   const document = parse(await readFile(path, "utf8")) as Fields;
   const contextName = wanted ?? textOf(document["current-context"]);
@@ -137,7 +138,7 @@ async function fromKubeconfig(path: string, wanted: string | undefined): Promise
       username: textOf(user["username"]),
       password: textOf(user["password"]),
       token: tokenFile
-        ? fileToken(resolve(folder, tokenFile))
+        ? fileToken(resolve(folder, tokenFile), clock)
         : token === undefined
           ? undefined
           : () => Promise.resolve(token),

@@ -22,7 +22,7 @@ import { ManifestsRendered, RenderFailed, RenderNeedsFiles } from "@driftless/co
 import {
   DiffComputed,
   DiffFailed,
-  ForgetApplication,
+  ApplicationForgotten,
   LiveChanged,
   LiveStateReset,
 } from "@driftless/contracts/pipeline/4-diff";
@@ -311,7 +311,7 @@ class Controller implements Service {
     this.objects.delete(uid);
     if (this.uids.get(appText({ namespace, name })) === uid) this.uids.delete(appText({ namespace, name }));
     if (!context) return;
-    this.publish(ForgetApplication, { uid, namespace, name });
+    this.publish(ApplicationForgotten, { uid, namespace, name });
     const { view } = context;
     if (!view.desired) return;
     this.publish(ForgetSource, {

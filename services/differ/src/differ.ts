@@ -13,7 +13,7 @@ import {
   ComputeDiff,
   DiffComputed,
   DiffFailed,
-  ForgetApplication,
+  ApplicationForgotten,
   LiveChanged,
   LiveStateReset,
 } from "@driftless/contracts/pipeline/4-diff";
@@ -125,7 +125,7 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
     filters: [subject("fact", "application-forgotten")],
     from: "new",
     handlers: [
-      on(ForgetApplication, async ({ uid }) => {
+      on(ApplicationForgotten, async ({ uid }) => {
         live.forgetApplication(uid);
         records.forgetApplication(uid);
         apps.delete(uid);

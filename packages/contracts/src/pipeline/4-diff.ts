@@ -78,8 +78,8 @@ export const DiffFailed = defineMessage({
 });
 
 /** Stop watching for an Application that is gone. */
-export const ForgetApplication = defineMessage({
-  name: "ForgetApplication",
+export const ApplicationForgotten = defineMessage({
+  name: "ApplicationForgotten",
   kind: "fact",
   schema: z.looseObject({ uid: z.string(), namespace: z.string(), name: z.string() }),
   subject: () => subject("fact", "application-forgotten"),
