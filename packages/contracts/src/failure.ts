@@ -32,7 +32,7 @@ export const FAILURE_CODES = {
   REPO_URL_DENIED: code(
     "ComparisonError",
     false,
-    "Use an http or https URL without user information or a metadata address.",
+    "Use an https, ssh or oci URL without a password and without a metadata address.",
   ),
   REPO_NOT_FOUND: code("ComparisonError", true, "Check spec.source.repoURL and that the credentials may read it."),
   GIT_AUTH_FAILED: code("ComparisonError", true, "Correct the repository or repo-creds Secret for this URL."),
@@ -47,6 +47,29 @@ export const FAILURE_CODES = {
     "The repository is over the named limit; raise it, or split the repository.",
   ),
   FETCH_CORRUPT: code("ComparisonError", true, "The Git server sent damaged data; it is fetched again by itself."),
+  SSH_HOST_KEY_UNKNOWN: code(
+    "ComparisonError",
+    true,
+    "Put the server's host key into the ConfigMap argocd-ssh-known-hosts-cm, after checking it.",
+  ),
+  // Charts.
+  CHART_REPO_UNREACHABLE: code(
+    "ComparisonError",
+    true,
+    "Check that the Helm repository or registry answers; it is asked again by itself.",
+  ),
+  CHART_REPO_AUTH_FAILED: code("ComparisonError", true, "Correct the repository or repo-creds Secret for this URL."),
+  CHART_REPO_INVALID: code(
+    "ComparisonError",
+    true,
+    "The URL answered, but not as a Helm repository or OCI registry does; check it.",
+  ),
+  CHART_NOT_FOUND: code("ComparisonError", true, "Correct the chart's name or version, or publish it."),
+  CHART_INVALID: code(
+    "ComparisonError",
+    false,
+    "The chart's archive is refused for the reason named; publish another.",
+  ),
   // Rendering.
   MANIFEST_INVALID: code("ComparisonError", false, "Correct the file at the line named."),
   UNSUPPORTED_SOURCE_TYPE: code("ComparisonError", false, "Only plain directories are rendered so far."),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { BundleFiles, decodeBundle, encodeBundle } from "./bundle.ts";
+import { BundleFiles, decodeBundle, encodeBundle, isLfsPointer } from "./bundle.ts";
 import type { Bundle, BundleEntry } from "./bundle.ts";
 import { decodeInputs, digestInputs, encodeInputs, fileInput, listInput } from "./inputs.ts";
 
@@ -73,4 +73,41 @@ test("inputs read from a bundle have values, and survive their blob", () => {
   expect(decodeInputs(encodeInputs(inputs))).toEqual(inputs);
   expect(digestInputs(new Map([...inputs].reverse()))).toBe(digestInputs(inputs));
   expect(() => decodeInputs(Buffer.from('[["other:x","y"]]'))).toThrow();
+});
+
+test("trees of other repositories stand beside the own one: neither is completed by the other", () => {
+  const combined: Bundle = {
+    path: "",
+    complete: [""],
+    absent: [".git/refs/values/gone.yaml"],
+    refs: { values: ".git/refs/values", self: "" },
+    charts: [{ repository: "oci://h/r", name: "c", version: "^1", path: ".git/charts/a.tgz" }],
+    entries: new Map([
+      ["Chart.yaml", file("chart")],
+      [".git/refs/values/prod.yaml", file("prod")],
+      [".git/charts/a.tgz", file("archive")],
+    ]),
+  };
+  const decoded = decodeBundle(encodeBundle(combined));
+  expect(decoded).toMatchObject({ refs: combined.refs, charts: combined.charts });
+  const files = new BundleFiles(decoded);
+  expect(files.stat("nothing.yaml").kind).toBe("absent");
+  expect(files.stat(".git/refs/values/prod.yaml").kind).toBe("entry");
+  expect(files.stat(".git/refs/values/gone.yaml").kind).toBe("absent");
+  expect(files.stat(".git/refs/values/other.yaml").kind).toBe("unknown");
+  expect(files.stat(".git/refs/other/prod.yaml").kind).toBe("unknown");
+  const root = files.stat("");
+  expect(root.kind === "directory" && [...root.children.keys()]).toEqual(["Chart.yaml"]);
+});
+
+test("a bundle without other trees has the bytes it always had", () => {
+  expect(encodeBundle({ ...bundle, refs: {}, charts: [] })).toEqual(encodeBundle(bundle));
+  expect(encodeBundle(bundle).toString("latin1")).not.toMatch(/refs|charts/);
+});
+
+test("a pointer of Git LFS is told from a file that only mentions it", () => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"a".repeat(64)}\nsize 12345\n`;
+  expect(isLfsPointer(Buffer.from(pointer))).toBe(true);
+  expect(isLfsPointer(Buffer.from(`# ${pointer}`))).toBe(false);
+  expect(isLfsPointer(Buffer.from("version https://git-lfs.github.com/spec/v1\n"))).toBe(false);
 });

@@ -21,7 +21,35 @@ export type Bundle = {
   absent: readonly string[];
   /** By path from the repository's root. */
   entries: ReadonlyMap<string, BundleEntry>;
+  /** Where the trees of `ref` sources stand, by name: "" is this very tree, others are below `.git/refs/`. */
+  refs?: Readonly<Record<string, string>>;
+  /** Charts the render engine asked for, and the entries that are their archives. */
+  charts?: readonly BundleChart[];
 };
+
+export type BundleChart = {
+  /** As they were asked for. */
+  repository: string;
+  name: string;
+  version: string;
+  path: string;
+};
+
+// No path of a repository can be below `.git`: Git itself refuses such a tree, and so does repo-fetcher.
+export const refRoot = (name: string): string => `.git/refs/${name}`;
+export const chartRoot = ".git/charts";
+
+/** The other tree that a path of a bundle belongs to, or undefined for the source's own. */
+export function mountOf(path: string): string | undefined {
+  return /^\.git\/(?:refs\/[^/]+|charts)(?=\/|$)/.exec(path)?.[0];
+}
+
+/** A file of which Git LFS has the content: this is only its pointer. */
+export function isLfsPointer(bytes: Uint8Array): boolean {
+  if (bytes.byteLength > 1024) return false;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+  return text.startsWith("version https://git-lfs.github.com/spec/") && /^oid sha256:[0-9a-f]{64}$/m.test(text);
+}
 
 const magic = "DFB1";
 
@@ -33,6 +61,17 @@ export function encodeBundle(bundle: Bundle): Buffer {
       complete: [...bundle.complete].sort(),
       absent: [...bundle.absent].sort(),
       entries: entries.map(([path, entry]) => [path, entry.kind, entry.oid, entry.bytes.byteLength]),
+      // Left out when empty, so that a bundle without them is what it always was.
+      ...(bundle.refs && Object.keys(bundle.refs).length > 0
+        ? { refs: Object.fromEntries(Object.entries(bundle.refs).sort(([a], [b]) => (a < b ? -1 : 1))) }
+        : {}),
+      ...(bundle.charts && bundle.charts.length > 0
+        ? {
+            charts: bundle.charts
+              .map(({ repository, name, version, path }) => ({ repository, name, version, path }))
+              .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
+          }
+        : {}),
     }),
   );
   const start = Buffer.alloc(8);
@@ -52,6 +91,8 @@ export function decodeBundle(encoded: Uint8Array): Bundle {
     complete: string[];
     absent: string[];
     entries: [string, BundleEntry["kind"], string, number][];
+    refs?: Record<string, string>;
+    charts?: BundleChart[];
   };
   const entries = new Map<string, BundleEntry>();
   for (const [path, kind, oid, size] of header.entries) {
@@ -61,7 +102,8 @@ export function decodeBundle(encoded: Uint8Array): Bundle {
     at += size;
   }
   if (at !== bytes.byteLength) throw new Error("bundle: wrong length");
-  return { path: header.path, complete: header.complete, absent: header.absent, entries };
+  const { path, complete, absent, refs = {}, charts = [] } = header;
+  return { path, complete, absent, entries, refs, charts };
 }
 
 export type BundleStat =
@@ -80,6 +122,8 @@ export class BundleFiles {
     this.bundle = bundle;
     for (const directory of bundle.complete) this.#directory(directory);
     for (const [path, entry] of bundle.entries) this.#directory(parentOf(path)).set(nameOf(path), entry.kind);
+    // Trees of others are no part of this one's root.
+    this.#directories.get("")?.delete(".git");
   }
 
   stat(path: string): BundleStat {
@@ -87,7 +131,9 @@ export class BundleFiles {
     if (normal === undefined) return { kind: "absent" };
     const entry = this.bundle.entries.get(normal);
     if (entry) return { kind: "entry", entry };
-    const whole = this.bundle.complete.some((directory) => within(directory, normal));
+    // That a tree is here completely says nothing about another that is mounted in it.
+    const mount = mountOf(normal);
+    const whole = this.bundle.complete.some((d) => mountOf(d) === mount && within(d, normal));
     const children = whole ? this.#directories.get(normal) : undefined;
     if (children) return { kind: "directory", children };
     if (whole || this.bundle.absent.some((missing) => within(missing, normal))) return { kind: "absent" };

@@ -12,8 +12,30 @@ export const SourceRef = z.looseObject({
   /** Branch, tag, commit, HEAD, "" or a version constraint. */
   targetRevision: z.string(),
   path: z.string(),
+  /** A Helm chart's name in the Helm repository or OCI registry at `repoURL`; `targetRevision` is its version then. */
+  chart: z.string().optional(),
+  /** Only tags that begin so count as versions of a constraint, which is matched against what follows. */
+  tagPrefix: z.string().optional(),
+  /** `spec.source.helm.passCredentials`: the credentials also go where the Helm repository's index points. */
+  passCredentials: z.boolean().optional(),
+  /** Which of the Application's sources, when it has several; absent for the only one. */
+  key: z.string().optional(),
 });
 export type SourceRef = z.infer<typeof SourceRef>;
+
+/** Another source of the Application whose files this one reads as `$name/…`. */
+export const RefSource = z.looseObject({ name: z.string(), source: SourceRef });
+export type RefSource = z.infer<typeof RefSource>;
+
+/** A chart that a chart depends on and does not bring: as the render engine asked for it. */
+export const ChartWanted = z.looseObject({
+  /** `https://…`, `oci://…`, or `@name` / `alias:name` of a repository Secret. */
+  repository: z.string(),
+  name: z.string(),
+  /** A version or a constraint. */
+  version: z.string(),
+});
+export type ChartWanted = z.infer<typeof ChartWanted>;
 
 export const FetchSource = defineMessage({
   name: "FetchSource",
@@ -26,6 +48,10 @@ export const FetchSource = defineMessage({
     inputsDigest: z.string().optional(),
     /** Files the render engine looked for outside the source's path, to be put into the bundle too. */
     extraPaths: z.array(z.string()).default([]),
+    /** Sources that this one refers to; their trees stand in the bundle below `.git/refs/<name>`. */
+    refs: z.array(RefSource).optional(),
+    /** Charts the render engine asked for; their archives stand in the bundle below `.git/charts`. */
+    charts: z.array(ChartWanted).optional(),
   }),
   subject: (m) => subject("cmd", "fetch", fetchPartitionOf(m.source.repository), m.source.repository),
   messageId: (m) => m.requestId,
@@ -35,8 +61,15 @@ export const SourceFetched = defineMessage({
   name: "SourceFetched",
   kind: "result",
   schema: Reply.extend({
-    /** Full commit id. */
+    /** Full commit id; of a chart its version, of an OCI artifact without a chart its digest. */
     revision: z.string(),
+    /** `sha256:…` of a chart's archive, where a version says less than a commit. */
+    chartDigest: z.string().optional(),
+    /** The commits of the sources in `refs`, by name. */
+    refRevisions: z.record(z.string(), z.string()).optional(),
+    /** Files of the bundle that are pointers of Git LFS, and directories that are submodules: neither has its content. */
+    lfsPointers: z.array(z.string()).optional(),
+    submodules: z.array(z.string()).optional(),
     /** The owner's observation number; an answer with a smaller one than already seen is old. */
     observation: z.number().int(),
     /** `same`: the inputs given are unchanged at this commit, so the last render still holds. */
@@ -66,8 +99,13 @@ export const WatchSource = defineMessage({
     source: SourceRef,
     /** Blob of the inputs that the last good render read; without it any move of the ref counts as a change. */
     inputsDigest: z.string().optional(),
-    /** The commit these inputs were read at. */
+    /** The commit these inputs were read at; of a chart its version. */
     revision: z.string().optional(),
+    /** As SourceFetched gave it. */
+    chartDigest: z.string().optional(),
+    /** As in FetchSource, and as SourceFetched gave their commits. */
+    refs: z.array(RefSource).optional(),
+    refRevisions: z.record(z.string(), z.string()).optional(),
     /** `timeout.reconciliation` of argocd-cm, which the controller reads; 0 = no polling; absent = 120 s. */
     pollIntervalMs: z.number().optional(),
     /** `timeout.reconciliation.jitter`; absent = half the interval, at most 60 s. */
@@ -80,7 +118,10 @@ export const WatchSource = defineMessage({
 export const ForgetSource = defineMessage({
   name: "ForgetSource",
   kind: "command",
-  schema: Request.extend({ source: SourceRef }),
+  schema: Request.extend({
+    /** All sources of the Application are forgotten, or the one of this key. */
+    source: SourceRef,
+  }),
   subject: (m) => subject("cmd", "fetch", fetchPartitionOf(m.source.repository), m.source.repository),
   messageId: (m) => m.requestId,
 });
