@@ -61,6 +61,9 @@ export async function startServices(options: ServicesOptions): Promise<Services>
           DRIFTLESS_NATS_URL: options.natsUrl,
           DRIFTLESS_KUBECONFIG: options.kubeconfigPath,
           DRIFTLESS_API_PORT: String(port),
+          // As the CLI's supervisor does: one name for life after life, and an end with whoever holds stdin.
+          DRIFTLESS_REPLICA: "local",
+          DRIFTLESS_END_WITH_STDIN: "true",
           ...options.env,
         },
       });

@@ -94,6 +94,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         DRIFTLESS_API_HOST: "127.0.0.1",
         DRIFTLESS_API_PORT: String(apiPort),
         DRIFTLESS_RENDER_ENGINE: renderEngine,
+        // One name for life after life: a successor takes over at once instead of waiting for a dead one to expire.
+        DRIFTLESS_REPLICA: "local",
       },
       onChange: (process) => void recorder.update({ services: process }),
       onRestart: (text) => progress.say(text),
