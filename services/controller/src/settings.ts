@@ -1,10 +1,22 @@
-// Settings (pure): what argocd-cm says, as far as actors ask. An unreadable value is told and the default is taken.
+// Settings (pure): what argocd-cm says, as far as actors ask. An unreadable value is told and the default is taken; a key
+// that is not honoured yet is told too, since refusing every app for what each Argo CD ships with would help nobody.
 import type { KubeObject } from "@driftless/kube/resource";
 import { parseGoDuration } from "./application/go-duration.ts";
 import type { Settings } from "./application/view.ts";
 
 export const SETTINGS_CONFIG_MAP = "argocd-cm";
 const POLL_INTERVAL_MS = 120_000;
+const HONOURED = new Set([
+  "timeout.reconciliation",
+  "timeout.reconciliation.jitter",
+  "application.resourceTrackingMethod",
+  // Argo CD's own front end; they mean nothing to reconciliation.
+  "url",
+  "admin.enabled",
+  "users.anonymous.enabled",
+  "exec.enabled",
+  "statusbadge.enabled",
+]);
 const TRACKING_METHODS = ["annotation", "annotation+label", "label"] as const;
 
 export function settingsOf(
@@ -17,6 +29,11 @@ export function settingsOf(
   const interval = text("timeout.reconciliation");
   const pollIntervalMs = interval === "" ? POLL_INTERVAL_MS : parseGoDuration(interval);
   if (pollIntervalMs === undefined) problems.push(`timeout.reconciliation: "${interval}" is no duration`);
+  const jitter = text("timeout.reconciliation.jitter");
+  const pollJitterMs = jitter === "" ? undefined : parseGoDuration(jitter);
+  if (jitter !== "" && pollJitterMs === undefined)
+    problems.push(`timeout.reconciliation.jitter: "${jitter}" is no duration`);
+  for (const key of Object.keys(data)) if (!HONOURED.has(key)) problems.push(`${key}: not honoured yet`);
   const method = text("application.resourceTrackingMethod");
   const trackingMethod = TRACKING_METHODS.find((known) => known === method);
   if (method !== "" && !trackingMethod) problems.push(`application.resourceTrackingMethod: "${method}" is unknown`);
@@ -25,6 +42,7 @@ export function settingsOf(
       controlPlaneNamespace,
       trackingMethod: trackingMethod ?? "annotation",
       pollIntervalMs: pollIntervalMs ?? POLL_INTERVAL_MS,
+      pollJitterMs,
     },
     problems,
   };

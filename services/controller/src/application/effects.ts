@@ -129,6 +129,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       inputsDigest: render.inputsDigest,
       revision: render.revision,
       pollIntervalMs: view.pollIntervalMs,
+      pollJitterMs: view.pollJitterMs,
     });
   },
 
@@ -142,6 +143,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       inputsDigest: event.type === "RenderFailed" ? event.message.inputsDigest : undefined,
       revision: pass?.fetched?.revision,
       pollIntervalMs: view.pollIntervalMs,
+      pollJitterMs: view.pollJitterMs,
     });
   },
 

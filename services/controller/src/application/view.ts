@@ -31,6 +31,7 @@ export interface Settings {
   controlPlaneNamespace: string;
   trackingMethod: Target["trackingMethod"];
   pollIntervalMs: number;
+  pollJitterMs?: number;
 }
 
 export interface RetryPolicy {
@@ -64,6 +65,7 @@ export interface AppView {
   shard: number;
   controlPlaneNamespace: string;
   pollIntervalMs: number;
+  pollJitterMs?: number;
   desired?: Desired;
   /** Why nothing is done for it, when there is no `desired`. */
   blocked: readonly Failure[];
@@ -117,6 +119,7 @@ export function viewOf(
     shard: shardOf(ref.namespace, ref.name),
     controlPlaneNamespace: settings.controlPlaneNamespace,
     pollIntervalMs: settings.pollIntervalMs,
+    pollJitterMs: settings.pollJitterMs,
     desired,
     blocked,
     desiredHash: hash([app.spec ?? null, desired?.project ?? null, desired?.trackingMethod, blocked]),
