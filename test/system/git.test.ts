@@ -15,7 +15,8 @@ import { fileInput, listInput } from "@driftless/manifests/inputs";
 import { systemClock } from "@driftless/process/clock";
 import type { Outcome } from "@driftless/repo-fetcher/git-failure";
 import { readInputs } from "@driftless/repo-fetcher/inputs";
-import type { HttpCredentials, ResolveName } from "@driftless/repo-fetcher/http";
+import type { ResolveName } from "@driftless/repo-fetcher/addresses";
+import type { HttpCredentials } from "@driftless/repo-fetcher/http";
 import { RemoteObjects } from "@driftless/repo-fetcher/objects";
 import { Repository } from "@driftless/repo-fetcher/repository";
 import type { MovedRef } from "@driftless/repo-fetcher/repository";
@@ -325,6 +326,40 @@ describe("the owner of a repository", () => {
     await server.setRef(name, "refs/heads/main", sha!);
     value(await repository.nudge(cause));
     expect(told.changed.at(-1)).toMatchObject({ ids: ["one"], revision: sha });
+  });
+
+  test("a source that gets nothing is told once, however often it says so, and again when the ref moves", async () => {
+    const name = fresh();
+    const { url, sha } = await server.createRepository(name, { "one/a.yaml": "1" });
+    const { repository, told } = own(open(url));
+    // Each time it is told it asks again, as an Application does.
+    const ask = async (targetRevision: string, id: string) => {
+      repository.expect(id, targetRevision, undefined, cause);
+      repository.watch({ id, targetRevision }, cause);
+      value(await repository.nudge(cause));
+    };
+    for (let n = 0; n < 5; n += 1) {
+      await ask("no-branch", "branchless");
+      await ask("main", "pathless");
+    }
+    const times = (id: string) => told.changed.filter((change) => change.ids.includes(id)).length;
+    expect([times("branchless"), times("pathless")]).toEqual([1, 1]);
+    await server.setRef(name, "refs/heads/no-branch", sha!);
+    await server.commitFiles(name, { "two/b.yaml": "1" }, "the path");
+    value(await repository.nudge(cause));
+    expect([times("branchless"), times("pathless")]).toEqual([2, 2]);
+  });
+
+  test("a source that registers anew costs no look, also as the only one of its revision", async () => {
+    const { url, sha } = await server.createRepository(fresh(), { "one/a.yaml": "1" });
+    const { repository, told } = own(open(url));
+    repository.watch({ id: "one", targetRevision: "main", revision: sha }, cause);
+    value(await repository.nudge(cause));
+    const polls = told.polls;
+    for (let n = 0; n < 5; n += 1) repository.watch({ id: "one", targetRevision: "main", revision: sha }, cause);
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    value(await repository.nudge(cause));
+    expect(told.polls - polls).toBe(1);
   });
 
   test("R1: a thousand questions while a look runs cost exactly one more", async () => {

@@ -142,15 +142,23 @@ export class Repository {
     return this.#remote.commitInfo(commit);
   }
 
-  /** Registers or replaces a source. If it is behind already, it is told at once. */
+  /**
+   * Registers or replaces a source. If it is behind already, it is told at once; but one that has got nothing and says
+   * so again is not: told, it would ask, get nothing, say so, and that without end.
+   */
   watch(source: WatchedSource, cause: Cause): void {
-    this.forget(source.id);
+    const gotNothing = source.inputs === undefined && source.revision === undefined;
+    if (gotNothing && this.#followsAnyMove(source.id, source.targetRevision)) return;
     let followers = this.#followers.get(source.targetRevision);
     if (!followers) {
       followers = { index: new InputIndex(), anyMove: new Map(), commit: undefined, seen: false };
       this.#followers.set(source.targetRevision, followers);
       for (const prefix of refPrefixes(source.targetRevision)) this.#prefixes.add(prefix);
     }
+    // What was seen of a revision stays, also when its only source registers anew: it costs no look.
+    if (this.#revisionOf.get(source.id) !== source.targetRevision) this.forget(source.id);
+    followers.index.delete(source.id);
+    followers.anyMove.delete(source.id);
     this.#revisionOf.set(source.id, source.targetRevision);
     if (source.inputs) followers.index.set(source.id, source.inputs);
     else followers.anyMove.set(source.id, source.revision);
@@ -173,11 +181,14 @@ export class Repository {
 
   /**
    * A source has been given `commit` (or nothing, when that failed) and what it reads is not known yet: until `watch`
-   * says so, any other commit counts as a change. Asking again after a failure changes nothing, or it would never end.
+   * says so, any other commit counts as a change.
    */
   expect(id: string, targetRevision: string, commit: string | undefined, cause: Cause): void {
-    const known = this.#revisionOf.get(id) === targetRevision && this.#followers.get(targetRevision)?.anyMove.has(id);
-    if (!known || commit !== undefined) this.watch({ id, targetRevision, revision: commit }, cause);
+    this.watch({ id, targetRevision, revision: commit }, cause);
+  }
+
+  #followsAnyMove(id: string, targetRevision: string): boolean {
+    return this.#revisionOf.get(id) === targetRevision && !!this.#followers.get(targetRevision)?.anyMove.has(id);
   }
 
   /** Sources that are registered. */
