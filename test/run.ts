@@ -69,6 +69,13 @@ if (files.length === 0) {
   await suite(["unit", "tidy"], []);
 }
 await suite(["system"], files);
+if (files.length === 0) {
+  await check("demo: the story on the example repository", "node", ["test/demo/main.ts"]);
+  await check("bench: runs through, whatever its figures", "node", [
+    "test/bench/main.ts",
+    ...["--apps", "10", "--samples", "3", "--idle-seconds", "3"],
+  ]);
+}
 
 rmSync(scratch, { recursive: true, force: true });
 console.log(`took ${((performance.now() - started) / 60_000).toFixed(1)} min`);

@@ -1,0 +1,79 @@
+// Many Applications of one repository: one poll and one question for all, and a push costs only those whose files it touches.
+import { systemClock } from "@driftless/process/clock";
+import { expect, test } from "vitest";
+import { configMap, eventually, push, useWorld } from "../harness/story.ts";
+
+const APPS = 20;
+const use = useWorld({ settings: { "timeout.reconciliation": "2s", "timeout.reconciliation.jitter": "0s" } });
+const names = Array.from({ length: APPS }, (_, n) => `mono-${n}`);
+let url: string;
+
+test("all Applications of one repository become Synced", async () => {
+  const { world } = use;
+  const files = Object.fromEntries(names.map((name) => [`apps/${name}/cm.yaml`, configMap(name)]));
+  ({ url } = await world.git.createRepository("mono", files));
+  for (const name of names) {
+    await world.applications.create({ name, repoURL: url, path: `apps/${name}`, destinationNamespace: "mono" });
+  }
+  for (const name of names) await world.applications.synced(name);
+});
+
+test("one poll asks for all of them, and at rest nothing is written", async () => {
+  const { world } = use;
+  const versions = async () =>
+    await Promise.all(names.map(async (name) => (await world.applications.get(name)).metadata.resourceVersion));
+  // The outcome of a sync is written at once, what health adds a moment later: wait until two looks agree.
+  let before = await versions();
+  await eventually("writes come to rest", async () => {
+    const now = await versions();
+    const rested = now.join() === before.join();
+    before = now;
+    if (!rested) await systemClock.sleep(1_500);
+    return rested;
+  });
+  world.git.resetStats();
+  const started = systemClock.monotonic();
+  // Two polls of one question each, seen at the server.
+  await eventually("two polls", () => world.git.stats().requests >= 2, 20_000);
+  expect(systemClock.monotonic() - started).toBeGreaterThan(1_500);
+  expect(world.git.stats().requests).toBeLessThan(APPS / 2);
+  expect((await versions()).join()).toBe(before.join());
+});
+
+test("a push to one of them is synced by the poll alone, and none of the others is written or rendered", async () => {
+  const { world } = use;
+  const metric = async (): Promise<number> => {
+    const text = await (await fetch(`${world.services.apiUrl}/metrics`)).text();
+    return Number(/^driftless_render_seconds_count (\d+)/m.exec(text)?.[1] ?? Number.NaN);
+  };
+  const rendered = await metric();
+  const before = new Map(
+    await Promise.all(
+      names.map(async (name) => [name, (await world.applications.get(name)).status?.history?.length] as const),
+    ),
+  );
+  const sha = await world.git.commitFiles(
+    "mono",
+    { "apps/mono-7/cm.yaml": configMap("mono-7", { key: "changed" }) },
+    "change one",
+  );
+  await world.applications.synced("mono-7", sha, 20_000);
+  expect((await metric()) - rendered).toBe(1);
+  for (const name of names.filter((other) => other !== "mono-7")) {
+    expect((await world.applications.get(name)).status?.history?.length, name).toBe(before.get(name));
+  }
+});
+
+test("a burst of webhooks for one repository is a handful of questions to its server", async () => {
+  const { world } = use;
+  world.git.resetStats();
+  await Promise.all(Array.from({ length: 50 }, () => push(world, url)));
+  const sha = await world.git.commitFiles(
+    "mono",
+    { "apps/mono-3/cm.yaml": configMap("mono-3", { key: "burst" }) },
+    "burst",
+  );
+  await push(world, url);
+  await world.applications.synced("mono-3", sha);
+  expect(world.git.stats().requests).toBeLessThan(25);
+});
