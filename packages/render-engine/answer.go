@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 )
 
@@ -18,21 +17,43 @@ type Request struct {
 }
 
 type RenderRequest struct {
+	// Path is a directory of the repository, or a chart's archive (.tgz) in the bundle.
 	Path string `json:"path"`
-	// AppName selects .argocd-source-<appName>.yaml.
+	// AppName selects .argocd-source-<appName>.yaml and is $ARGOCD_APP_NAME; without its namespace it is Helm's release.
 	AppName string `json:"appName"`
-	// Explicit: the Application says `directory:`, so that Chart.yaml and kustomization.yaml are not looked at.
-	Explicit               bool   `json:"explicit"`
-	Recurse                bool   `json:"recurse"`
-	Include                string `json:"include"`
-	Exclude                string `json:"exclude"`
-	DisableExtensionFilter bool   `json:"disableExtensionFilter"`
-	Limits                 Limits `json:"limits"`
+	// Source is the part of the Application's source that says how to render: helm, kustomize, directory, plugin.
+	Source json.RawMessage `json:"source"`
+	// Environment has the values of the build environment.
+	Environment Environment `json:"environment"`
+	// KubeVersion and APIVersions are the destination cluster's, unless the source states its own.
+	KubeVersion string   `json:"kubeVersion"`
+	APIVersions []string `json:"apiVersions"`
+	// Refs: name of a `ref` source, without `$`, -> where the bundle holds its tree: "" for this repository at this
+	// commit, else a directory below .git, where no path of a repository can be.
+	Refs map[string]string `json:"refs"`
+	// Charts are dependencies that an earlier `need` asked for.
+	Charts []ChartArchive `json:"charts"`
+	// BuildOptions is argocd-cm's kustomize.buildOptions.
+	BuildOptions string `json:"buildOptions"`
+	Limits       Limits `json:"limits"`
 	// Files describes the raw bytes of the frame, in order.
 	Files []BundleFile `json:"files"`
 	// Complete: directories of which the bundle holds everything below. Absent: paths that do not exist.
 	Complete []string `json:"complete"`
 	Absent   []string `json:"absent"`
+}
+
+// ChartNeed names a chart as Chart.yaml does: Version is exact where Chart.lock says so, else a constraint.
+type ChartNeed struct {
+	Repository string `json:"repository"`
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+}
+
+// ChartArchive is the answer to a ChartNeed: the entry of the bundle that is the chart's .tgz.
+type ChartArchive struct {
+	ChartNeed
+	Path string `json:"path"`
 }
 
 type BundleFile struct {
@@ -61,8 +82,12 @@ type Reply struct {
 	Manifests []ManifestHead `json:"manifests,omitempty"`
 	Reads     *Reads         `json:"reads,omitempty"`
 	Warnings  []Warning      `json:"warnings,omitempty"`
+	// Type is what the source turned out to be: Directory, Helm or Kustomize.
+	Type string `json:"type,omitempty"`
+	Uses *Uses  `json:"uses,omitempty"`
 
-	Paths []string `json:"paths,omitempty"`
+	Paths  []string    `json:"paths,omitempty"`
+	Charts []ChartNeed `json:"charts,omitempty"`
 
 	*Failure
 
@@ -105,8 +130,11 @@ func limitFailure(which, file, format string, args ...any) *Failure {
 	return &Failure{Code: "RENDER_LIMIT", Which: which, File: file, Message: fmt.Sprintf(format, args...)}
 }
 
-// needError says which paths must be in the bundle before the job can be done.
-type needError struct{ paths []string }
+// needError says which paths and charts must be in the bundle before the job can be done.
+type needError struct {
+	paths  []string
+	charts []ChartNeed
+}
 
 func (e *needError) Error() string { return "files are missing in the bundle" }
 
@@ -131,14 +159,14 @@ func answer(frame []byte) ([]byte, error) {
 func run(request *Request, raw []byte) (reply *Reply, bodies [][]byte) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			fmt.Fprintf(os.Stderr, "panic in call %s\n%s\n", request.Call, debug.Stack())
+			fmt.Fprintf(diagnostics, "panic in call %s\n%s\n", request.Call, debug.Stack())
 			reply = failed(&Failure{Code: "RENDER_FAILED", Message: "The render engine met an input it cannot digest."})
 			bodies = nil
 		}
 	}()
 	switch {
 	case request.Call == "render" && request.Render != nil:
-		reply, bodies, err := renderDirectory(request.Render, raw)
+		reply, bodies, err := renderSource(request.Render, raw)
 		if err != nil {
 			return failed(err), nil
 		}
@@ -154,7 +182,7 @@ func run(request *Request, raw []byte) (reply *Reply, bodies [][]byte) {
 func failed(err error) *Reply {
 	var need *needError
 	if errors.As(err, &need) {
-		return &Reply{Kind: "need", Paths: need.paths}
+		return &Reply{Kind: "need", Paths: need.paths, Charts: need.charts}
 	}
 	var failure *Failure
 	if !errors.As(err, &failure) {

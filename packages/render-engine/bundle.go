@@ -33,8 +33,10 @@ type bundle struct {
 	children map[string][]string
 	complete []string
 	absent   map[string]bool
-	reads    Reads
-	seen     map[string]bool
+	// mounts are the directories below .git at which the trees of other sources stand.
+	mounts []string
+	reads  Reads
+	seen   map[string]bool
 }
 
 func newBundle(request *RenderRequest, raw []byte) (*bundle, *Failure) {
@@ -71,6 +73,11 @@ func newBundle(request *RenderRequest, raw []byte) (*bundle, *Failure) {
 	for _, dir := range request.Complete {
 		b.complete = append(b.complete, clean(dir))
 	}
+	for _, dir := range request.Refs {
+		if dir = clean(dir); dir != "" {
+			b.mounts = append(b.mounts, dir)
+		}
+	}
 	for _, p := range request.Absent {
 		b.absent[p] = true
 	}
@@ -105,21 +112,48 @@ func (b *bundle) known(p string) bool {
 	if _, there := b.entries[p]; there || b.absent[p] || b.children[p] != nil {
 		return true
 	}
-	for _, dir := range b.complete {
-		if dir == "" || p == dir || strings.HasPrefix(p, dir+"/") {
+	return b.isComplete(p)
+}
+
+// isComplete: that the whole repository is here says nothing about the trees mounted below .git.
+func (b *bundle) isComplete(p string) bool {
+	mount := b.mountOf(p)
+	for _, whole := range b.complete {
+		if b.mountOf(whole) == mount && within(whole, p) {
 			return true
 		}
 	}
 	return false
 }
 
-func (b *bundle) isComplete(dir string) bool {
-	for _, whole := range b.complete {
-		if whole == "" || dir == whole || strings.HasPrefix(dir, whole+"/") {
-			return true
+func within(dir, p string) bool { return dir == "" || p == dir || strings.HasPrefix(p, dir+"/") }
+
+// mountOf gives the root of the tree that a path belongs to; no link and no `..` leads out of it.
+func (b *bundle) mountOf(p string) string {
+	if !strings.HasPrefix(p, ".git/") {
+		return ""
+	}
+	for _, mount := range b.mounts {
+		if within(mount, p) {
+			return mount
 		}
 	}
-	return false
+	return ""
+}
+
+// beneath joins a path written by a person to a directory of the tree at root; ok is false when it leaves that tree.
+func beneath(root, dir, p string) (joined string, ok bool) {
+	if strings.HasPrefix(p, "/") {
+		dir, p = root, strings.TrimLeft(p, "/")
+	}
+	relative := strings.TrimPrefix(strings.TrimPrefix(dir, root), "/")
+	if relative == "" {
+		relative = "."
+	}
+	if strings.ContainsRune(p, 0) || escapes(relative, p) {
+		return "", false
+	}
+	return join(dir, p), true
 }
 
 // list gives the sorted names in a directory, and nil where there is none.
@@ -146,8 +180,26 @@ func (b *bundle) exists(p string) (bool, error) {
 
 // resolve follows symbolic links to a regular file; ok is false when the link leads nowhere or to something else.
 func (b *bundle) resolve(p string) (target string, ok bool, err error) {
+	target, kind, err := b.find(p)
+	return target, kind == foundFile, err
+}
+
+type foundKind int
+
+const (
+	foundNothing foundKind = iota
+	foundFile
+	foundDirectory
+	foundSubmodule
+)
+
+// find follows symbolic links to what a path means.
+func (b *bundle) find(p string) (target string, kind foundKind, err error) {
 	for range 40 {
 		if dir, through := b.linkOnTheWay(p); through {
+			if b.linkEscapes(dir) {
+				return "", foundNothing, linkDenied(dir)
+			}
 			next := join(path.Dir(dir), string(b.entries[dir].bytes))
 			b.record(&b.reads.Files, dir)
 			rest := strings.TrimPrefix(p[len(dir):], "/")
@@ -155,15 +207,21 @@ func (b *bundle) resolve(p string) (target string, ok bool, err error) {
 			continue
 		}
 		if !b.known(p) {
-			return "", false, &needError{paths: []string{p}}
+			return "", foundNothing, &needError{paths: []string{p}}
 		}
 		e, there := b.entries[p]
-		if !there && b.children[p] == nil {
-			b.record(&b.reads.Missed, p)
+		switch {
+		case there && e.kind == regular:
+			return p, foundFile, nil
+		case there:
+			return p, foundSubmodule, nil
+		case b.children[p] != nil || p == "":
+			return p, foundDirectory, nil
 		}
-		return p, there && e.kind == regular, nil
+		b.record(&b.reads.Missed, p)
+		return p, foundNothing, nil
 	}
-	return "", false, nil
+	return "", foundNothing, nil
 }
 
 // linkOnTheWay finds the first component of a path that is itself a link.
@@ -184,6 +242,9 @@ func (b *bundle) read(p string) []byte {
 }
 
 func (b *bundle) record(list *[]string, p string) {
+	if within(unpackedRoot, p) {
+		return
+	}
 	key := p
 	if list == &b.reads.Listings {
 		key = p + "/"
@@ -198,18 +259,21 @@ func (b *bundle) record(list *[]string, p string) {
 // does before it renders anything: what lies outside the checkout is the machine's, not the repository's.
 func (b *bundle) refuseLinksOutside(dir string) error {
 	for p, e := range b.entries {
-		if e.kind != link || (dir != "" && !strings.HasPrefix(p, dir+"/")) {
-			continue
-		}
-		if target := string(e.bytes); strings.HasPrefix(target, "/") || escapes(path.Dir(p), target) {
-			return &Failure{
-				Code:    "RENDER_PATH_DENIED",
-				Message: "A symbolic link leads out of the repository.",
-				File:    p,
-			}
+		if e.kind == link && within(dir, p) && b.linkEscapes(p) {
+			return linkDenied(p)
 		}
 	}
 	return nil
+}
+
+func (b *bundle) linkEscapes(p string) bool {
+	target := string(b.entries[p].bytes)
+	inTree := strings.TrimPrefix(strings.TrimPrefix(p, b.mountOf(p)), "/")
+	return strings.HasPrefix(target, "/") || escapes(path.Dir(inTree), target)
+}
+
+func linkDenied(p string) *Failure {
+	return &Failure{Code: "RENDER_PATH_DENIED", Message: "A symbolic link leads out of the repository.", File: p}
 }
 
 func escapes(dir, target string) bool {

@@ -65,6 +65,27 @@ func (o *output) addFile(file string, content []byte) error {
 	return nil
 }
 
+// addRendered takes the YAML that a tool made; all of it are manifests, and its lines are not those of a file.
+func (o *output) addRendered(file string, text []byte, prefix string) error {
+	reader := &documentReader{file: file, tree: &o.tree, limits: o.limits}
+	o.tree.limits = o.limits
+	err := reader.readYAML(text, 1)
+	for _, doc := range reader.documents {
+		if err != nil {
+			break
+		}
+		doc.line = 0
+		for i := range doc.warnings {
+			doc.warnings[i].Line = 0
+		}
+		err = o.addDocument(file, doc)
+	}
+	if err != nil {
+		return invalidOutput(err, file, prefix)
+	}
+	return nil
+}
+
 func looksLikeManifest(content []byte) bool {
 	return bytes.Contains(content, []byte("apiVersion:")) && bytes.Contains(content, []byte("kind:")) &&
 		bytes.Contains(content, []byte("metadata:"))

@@ -25,6 +25,8 @@ func main() {
 		os.Exit(1)
 	}
 
+	replies := os.Stdout
+	isolate()
 	// One job at a time on one core each: more threads would only wake one another. Little is alive between jobs, so that
 	// collecting a third as often costs megabytes.
 	runtime.GOMAXPROCS(1)
@@ -38,10 +40,10 @@ func main() {
 		}
 		reply, err := answer(request)
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "unreadable request:", err)
+			fmt.Fprintln(diagnostics, "unreadable request:", err)
 			os.Exit(2)
 		}
-		if _, err := os.Stdout.Write(reply); err != nil {
+		if _, err := replies.Write(reply); err != nil {
 			os.Exit(0)
 		}
 	}

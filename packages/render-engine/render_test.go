@@ -32,18 +32,33 @@ func render(t *testing.T, request RenderRequest, files tree) (*Reply, []string) 
 		request.Limits = testLimits
 	}
 	reply, bodies := run(&Request{Call: "render", Render: &request}, []byte(raw))
+	texts := textsOf(reply.Manifests, bodies)
+	for _, text := range texts {
+		if !json.Valid([]byte(text)) {
+			t.Fatalf("not JSON: %s", text)
+		}
+	}
+	return reply, texts
+}
+
+func textsOf(heads []ManifestHead, bodies [][]byte) []string {
 	var texts []string
-	for i, head := range reply.Manifests {
+	for i, head := range heads {
 		texts = append(texts, fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":%s`, head.APIVersion, head.Kind, bodies[i][:head.MetadataBytes]))
 		if head.BodyBytes > 0 {
 			texts[i] += "," + string(bodies[i][head.MetadataBytes:])
 		}
 		texts[i] += "}"
-		if !json.Valid([]byte(texts[i])) {
-			t.Fatalf("not JSON: %s", texts[i])
-		}
 	}
-	return reply, texts
+	return texts
+}
+
+func asDirectory(options DirectoryOptions) json.RawMessage {
+	source, err := json.Marshal(map[string]any{"directory": options})
+	if err != nil {
+		panic(err)
+	}
+	return source
 }
 
 func filesOf(reply *Reply) []string {
@@ -72,10 +87,10 @@ func TestFilesOfADirectory(t *testing.T) {
 		want    []string
 	}{
 		{"the directory alone by default", RenderRequest{}, []string{"app/a.yaml", "app/b.yml", "app/c.json"}},
-		{"recurse, in filepath.Walk's order", RenderRequest{Recurse: true}, []string{"app/a/x.yaml", "app/a.yaml", "app/b.yml", "app/c.json", "app/sub/deep/y.yaml"}},
-		{"a star crosses slashes", RenderRequest{Recurse: true, Include: "*.yaml"}, []string{"app/a/x.yaml", "app/a.yaml", "app/sub/deep/y.yaml"}},
-		{"alternatives", RenderRequest{Recurse: true, Include: "{a.yaml,sub/*}"}, []string{"app/a.yaml", "app/sub/deep/y.yaml"}},
-		{"exclude before include", RenderRequest{Recurse: true, Include: "*.yaml", Exclude: "{a/*,sub*}"}, []string{"app/a.yaml"}},
+		{"recurse, in filepath.Walk's order", RenderRequest{Source: asDirectory(DirectoryOptions{Recurse: true})}, []string{"app/a/x.yaml", "app/a.yaml", "app/b.yml", "app/c.json", "app/sub/deep/y.yaml"}},
+		{"a star crosses slashes", RenderRequest{Source: asDirectory(DirectoryOptions{Recurse: true, Include: "*.yaml"})}, []string{"app/a/x.yaml", "app/a.yaml", "app/sub/deep/y.yaml"}},
+		{"alternatives", RenderRequest{Source: asDirectory(DirectoryOptions{Recurse: true, Include: "{a.yaml,sub/*}"})}, []string{"app/a.yaml", "app/sub/deep/y.yaml"}},
+		{"exclude before include", RenderRequest{Source: asDirectory(DirectoryOptions{Recurse: true, Include: "*.yaml", Exclude: "{a/*,sub*}"})}, []string{"app/a.yaml"}},
 	}
 	for _, c := range cases {
 		t.Run(c.title, func(t *testing.T) {
@@ -89,31 +104,31 @@ func TestFilesOfADirectory(t *testing.T) {
 }
 
 func TestReadsAreFilesListingsAndMisses(t *testing.T) {
-	reply, _ := render(t, RenderRequest{Path: "app", AppName: "guestbook", Recurse: true, Exclude: "no.yaml"}, tree{
+	reply, _ := render(t, RenderRequest{Path: "app", AppName: "guestbook", Source: asDirectory(DirectoryOptions{Recurse: true, Exclude: "no.yaml"})}, tree{
 		"app/a.yaml": cm("a"), "app/no.yaml": cm("no"), "app/sub/b.yaml": cm("b"), "app/notes.txt": "",
 	})
 	want := &Reads{
 		Files:    []string{"app/a.yaml", "app/sub/b.yaml"},
 		Listings: []string{"app", "app/sub"},
-		Missed: []string{"app/.argocd-source.yaml", "app/.argocd-source-guestbook.yaml", "app/kustomization.yaml",
-			"app/kustomization.yml", "app/Kustomization", "app/Chart.yaml"},
+		Missed:   []string{"app/.argocd-source.yaml", "app/.argocd-source-guestbook.yaml"},
 	}
 	if !reflect.DeepEqual(reply.Reads, want) {
 		t.Fatalf("got %+v", reply.Reads)
 	}
 }
 
-func TestOtherSourceTypesAreRefusedByName(t *testing.T) {
-	for _, name := range []string{"Chart.yaml", "myChart.yaml", "kustomization.yml", "Kustomization", "main.jsonnet"} {
-		reply, _ := render(t, RenderRequest{Path: "app"}, tree{"app/a.yaml": cm("a"), "app/" + name: "x"})
-		expectFailure(t, reply, "UNSUPPORTED_SOURCE_TYPE", "app/"+name, 0)
+func TestTheLookUpsForATypeAreInputs(t *testing.T) {
+	reply, _ := render(t, RenderRequest{Path: "app", AppName: "guestbook"}, tree{"app/a.yaml": cm("a")})
+	want := []string{"app/.argocd-source.yaml", "app/.argocd-source-guestbook.yaml", "app/kustomization.yaml",
+		"app/kustomization.yml", "app/Kustomization", "app/Chart.yaml"}
+	if !reflect.DeepEqual(reply.Reads.Missed, want) {
+		t.Fatalf("got %+v", reply.Reads)
 	}
-	for _, name := range []string{".argocd-source.yaml", ".argocd-source-x.yaml"} {
-		reply, _ := render(t, RenderRequest{Path: "app", AppName: "x", Explicit: true}, tree{"app/a.yaml": cm("a"), "app/" + name: "x"})
-		expectFailure(t, reply, "UNSUPPORTED_FIELD", "app/"+name, 0)
-	}
-	reply, _ := render(t, RenderRequest{Path: "app", Explicit: true, Exclude: "Chart.yaml"}, tree{"app/a.yaml": cm("a"), "app/Chart.yaml": "x"})
-	if reply.Kind != "rendered" || len(reply.Manifests) != 1 {
+}
+
+func TestAnExplicitDirectoryIsOneWhateverItHolds(t *testing.T) {
+	reply, _ := render(t, RenderRequest{Path: "app", Source: asDirectory(DirectoryOptions{Exclude: "Chart.yaml"})}, tree{"app/a.yaml": cm("a"), "app/Chart.yaml": "x"})
+	if reply.Kind != "rendered" || len(reply.Manifests) != 1 || reply.Type != "Directory" {
 		t.Fatalf("an explicit directory is one: %+v", reply)
 	}
 }
@@ -130,7 +145,7 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%q is the root", p)
 		}
 	}
-	if reply, _ := render(t, RenderRequest{Path: "include", Include: "["}, tree{"include/a.yaml": cm("a")}); reply.Failure == nil || reply.Code != "SPEC_INVALID" {
+	if reply, _ := render(t, RenderRequest{Path: "include", Source: asDirectory(DirectoryOptions{Include: "["})}, tree{"include/a.yaml": cm("a")}); reply.Failure == nil || reply.Code != "SPEC_INVALID" {
 		t.Errorf("an invalid glob is refused: %+v", reply)
 	}
 }
