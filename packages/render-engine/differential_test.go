@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 var goProgram string
 
 // tool gives the path of a program of go.mod's `tool` lines, built once into Go's cache.
-func tool(t *testing.T, name string) string {
+func tool(t testing.TB, name string) string {
 	t.Helper()
 	path, _ := tools.LoadOrStore(name, sync.OnceValue(func() string {
 		command := exec.Command(goProgram, "tool", "-n", name)
@@ -87,7 +87,7 @@ func readCase(t *testing.T, file string) (tree, differentialCase) {
 	return files, options
 }
 
-func (files tree) write(t *testing.T) string {
+func (files tree) write(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	for name, content := range files {
@@ -109,7 +109,7 @@ func (files tree) write(t *testing.T) string {
 	return root
 }
 
-func runReal(t *testing.T, dir, program string, args ...string) []byte {
+func runReal(t testing.TB, dir, program string, args ...string) []byte {
 	t.Helper()
 	command := exec.Command(program, args...)
 	command.Dir = dir

@@ -86,6 +86,38 @@ func (o *output) addRendered(file string, text []byte, prefix string) error {
 	return nil
 }
 
+// addJSON takes an object, or an array of objects and nulls, that a tool made.
+func (o *output) addJSON(file string, text []byte, prefix string) error {
+	reader := &documentReader{file: file, tree: &o.tree, limits: o.limits}
+	o.tree.limits = o.limits
+	var value any
+	if err := decodeNumbers(text, &value); err != nil {
+		return &Failure{Code: "MANIFEST_INVALID", File: file, Message: prefix + "it is no JSON."}
+	}
+	items, isArray := value.([]any)
+	if !isArray {
+		items = []any{value}
+	}
+	for _, item := range items {
+		if item == nil && isArray {
+			continue
+		}
+		item, err := o.tree.fromJSON(item, 0)
+		if err == nil {
+			err = reader.add(item, 0, nil)
+		}
+		if err != nil {
+			return invalidOutput(err, file, prefix)
+		}
+	}
+	for _, doc := range reader.documents {
+		if err := o.addDocument(file, doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func looksLikeManifest(content []byte) bool {
 	return bytes.Contains(content, []byte("apiVersion:")) && bytes.Contains(content, []byte("kind:")) &&
 		bytes.Contains(content, []byte("metadata:"))

@@ -84,33 +84,7 @@ func (r *jsonnetRenderer) render(file, target string) error {
 		where, line := jsonnetPlace(err.Error(), file)
 		return &Failure{Code: "MANIFEST_INVALID", File: where, Line: line, Message: "The Jsonnet cannot be evaluated: " + redact(firstLine(err.Error()), r.secrets)}
 	}
-	value, err := any(nil), error(nil)
-	if err := decodeNumbers([]byte(text), &value); err != nil {
-		return &Failure{Code: "MANIFEST_INVALID", File: file, Message: "The Jsonnet's result is no JSON."}
-	}
-	items, isArray := value.([]any)
-	if !isArray {
-		items = []any{value}
-	}
-	reader := &documentReader{file: file, tree: &r.job.out.tree, limits: r.job.out.limits}
-	r.job.out.tree.limits = r.job.out.limits
-	for _, item := range items {
-		if item == nil && isArray {
-			continue
-		}
-		if item, err = reader.tree.fromJSON(item, 0); err == nil {
-			err = reader.add(item, 0, nil)
-		}
-		if err != nil {
-			return invalidOutput(err, file, "The Jsonnet's result: ")
-		}
-	}
-	for _, doc := range reader.documents {
-		if err := r.job.out.addDocument(file, doc); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.job.out.addJSON(file, []byte(text), "The Jsonnet's result: ")
 }
 
 // bundleImporter is jsonnet.FileImporter over a bundle.

@@ -103,11 +103,12 @@ func renderKustomize(j *job, options *KustomizeOptions) error {
 		return err
 	}
 	for _, resource := range result.Resources() {
-		text, err := resource.AsYAML()
+		// What Kustomize prints is this JSON turned into YAML, which we would only turn back.
+		text, err := resource.MarshalJSON()
 		if err != nil {
 			return k.failure(err)
 		}
-		if err := k.out.addRendered(k.scan.rootFile, text, "Kustomize's result: "); err != nil {
+		if err := k.out.addJSON(k.scan.rootFile, text, "Kustomize's result: "); err != nil {
 			return err
 		}
 	}
@@ -142,7 +143,8 @@ func buildOptions(text string) (*krusty.Options, error) {
 
 func (k *kustomizeRender) run(options *krusty.Options) (result resmap.ResMap, err error) {
 	if k.scan.openapi {
-		// A schema of one's own would stay in the library for the jobs that come after this.
+		// The library keeps schemas: those of earlier jobs would be added to this one's, and this one's to later jobs'.
+		openapi.ResetOpenAPI()
 		defer openapi.ResetOpenAPI()
 	}
 	refusedURL = ""

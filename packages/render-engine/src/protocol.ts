@@ -33,13 +33,110 @@ export const defaultRenderLimits: RenderLimits = {
   expanded: 40 * 1024 * 1024,
 };
 
+/** Options under Argo CD's names, as they stand in the Application; what is not named here is passed on as it is. */
+export interface DirectoryOptions {
+  recurse?: boolean;
+  include?: string;
+  exclude?: string;
+  disableExtensionFilter?: boolean;
+  jsonnet?: { extVars?: JsonnetVariable[]; tlas?: JsonnetVariable[]; libs?: string[] };
+}
+
+export interface JsonnetVariable {
+  name: string;
+  value: string;
+  code?: boolean;
+}
+
+export interface HelmOptions {
+  releaseName?: string;
+  /** Relative to the chart, `/` for the repository's root, `$ref/…`; patterns are expanded. */
+  valueFiles?: string[];
+  ignoreMissingValueFiles?: boolean;
+  values?: string;
+  valuesObject?: Record<string, unknown>;
+  parameters?: { name?: string; value?: string; forceString?: boolean }[];
+  fileParameters?: { name?: string; path?: string }[];
+  /** For whoever fetches the charts, like `version`: without meaning here. */
+  passCredentials?: boolean;
+  version?: string;
+  skipCrds?: boolean;
+  skipTests?: boolean;
+  skipSchemaValidation?: boolean;
+  namespace?: string;
+  kubeVersion?: string;
+  apiVersions?: string[];
+}
+
+export interface KustomizeOptions {
+  namePrefix?: string;
+  nameSuffix?: string;
+  images?: string[];
+  replicas?: { name: string; count: number | string }[];
+  commonLabels?: Record<string, string>;
+  commonAnnotations?: Record<string, string>;
+  commonAnnotationsEnvsubst?: boolean;
+  forceCommonLabels?: boolean;
+  forceCommonAnnotations?: boolean;
+  labelWithoutSelector?: boolean;
+  labelIncludeTemplates?: boolean;
+  namespace?: string;
+  patches?: {
+    path?: string;
+    patch?: string;
+    target?: Record<string, string>;
+    options?: Record<string, boolean>;
+  }[];
+  components?: string[];
+  ignoreMissingComponents?: boolean;
+  version?: string;
+  kubeVersion?: string;
+  apiVersions?: string[];
+}
+
+/** Values of the build environment. Only those that `uses.variables` names have a part in the result. */
+export interface BuildEnvironment {
+  /** The destination's; also Helm's release namespace unless `helm.namespace` says another. */
+  namespace?: string;
+  project?: string;
+  /** The full commit. */
+  revision?: string;
+  repoURL?: string;
+  targetRevision?: string;
+}
+
+/** A chart that is missing in `charts/`. The version is exact where Chart.lock names one, else Chart.yaml's constraint. */
+export interface ChartNeed {
+  /** As written: `https://…`, `oci://…`, `@name`, `alias:name`. */
+  repository: string;
+  name: string;
+  version: string;
+}
+
 export interface RenderJob {
-  /** `spec.source.path`; "." is the root. */
+  /** `spec.source.path`; "." is the root. A path of an entry that ends in .tgz is a chart's archive, rendered as the source. */
   path: string;
   /** Selects `.argocd-source-<appName>.yaml`; `<namespace>_<name>` for apps outside the control plane's namespace. */
   appName: string;
-  /** `spec.source.directory`; with anything set in it, Chart.yaml and kustomization.yaml are not looked at. */
-  directory?: { recurse?: boolean; include?: string; exclude?: string; disableExtensionFilter?: boolean };
+  /** What `spec.source` says of its type; more than one with something in it is an error, none means detection. */
+  directory?: DirectoryOptions;
+  helm?: HelmOptions;
+  kustomize?: KustomizeOptions;
+  environment?: BuildEnvironment;
+  /** The destination cluster's, unless the source states its own. */
+  kubeVersion?: string;
+  /** `group/version` and `group/version/kind`. */
+  apiVersions?: readonly string[];
+  /**
+   * Where the trees of `ref` sources stand in the bundle, by ref name without `$`: "" is this repository at this commit,
+   * anything else must be below `.git/` (say `.git/refs/<name>`), where no path of a repository can be. Entries, absent
+   * paths, `need` and reads have that prefix.
+   */
+  refs?: Readonly<Record<string, string>>;
+  /** Answers to an earlier `need` of charts: the entry of the bundle that is the archive (say `.git/charts/<digest>.tgz`). */
+  charts?: readonly (ChartNeed & { path: string })[];
+  /** argocd-cm's `kustomize.buildOptions`. */
+  buildOptions?: string;
   entries: readonly BundleEntry[];
   /** Directories of which `entries` holds everything below; "" is the whole repository. */
   complete: readonly string[];
@@ -87,10 +184,38 @@ export interface EngineFailure {
   which?: string;
 }
 
-export type RenderOutcome =
-  | { kind: "rendered"; manifests: RenderedManifest[]; reads: RenderReads; empty: boolean; warnings: EngineWarning[] }
-  | { kind: "need"; paths: string[] }
-  | EngineFailure;
+export type SourceType = "Directory" | "Helm" | "Kustomize";
+
+/** What beside files and options has a part in the result, and so belongs into the render key. */
+export interface RenderUses {
+  /** kubeVersion and apiVersions may matter. */
+  capabilities: boolean;
+  /** Variables of the build environment that were substituted. */
+  variables: string[];
+  /** Functions of chance and time that were called: equal inputs may give other manifests. */
+  nondeterministic: string[];
+  /** The chart asks the cluster, which answers with nothing here as in `helm template`. */
+  lookup: boolean;
+}
+
+export interface Rendered {
+  kind: "rendered";
+  type: SourceType;
+  manifests: RenderedManifest[];
+  reads: RenderReads;
+  uses: RenderUses;
+  empty: boolean;
+  warnings: EngineWarning[];
+}
+
+/** The job can be done once the bundle has these paths (a file, or everything below a directory) and charts. */
+export interface RenderNeed {
+  kind: "need";
+  paths: string[];
+  charts: ChartNeed[];
+}
+
+export type RenderOutcome = Rendered | RenderNeed | EngineFailure;
 
 export interface ConstraintQuestion {
   constraint: string;
@@ -132,7 +257,6 @@ function frame(header: unknown, rawBytes: number): { frame: Buffer; at: number }
 }
 
 export function renderRequest(job: RenderJob): RequestFrame {
-  const directory = job.directory ?? {};
   let rawBytes = 0;
   const files = job.entries.map((entry) => {
     rawBytes += entry.bytes.length;
@@ -149,10 +273,13 @@ export function renderRequest(job: RenderJob): RequestFrame {
       render: {
         path: job.path,
         appName: job.appName,
-        ...directory,
-        explicit: Boolean(
-          directory.recurse || directory.include || directory.exclude || directory.disableExtensionFilter,
-        ),
+        source: { directory: job.directory, helm: job.helm, kustomize: job.kustomize },
+        environment: job.environment,
+        kubeVersion: job.kubeVersion,
+        apiVersions: job.apiVersions,
+        refs: job.refs,
+        charts: job.charts,
+        buildOptions: job.buildOptions,
         limits: { ...defaultRenderLimits, ...job.limits },
         files,
         complete: job.complete,
@@ -187,8 +314,15 @@ interface ManifestHead extends Omit<RenderedManifest, "metadata" | "body" | "ima
 }
 
 type ReplyHeader =
-  | { kind: "rendered"; manifests?: ManifestHead[]; reads: RenderReads; warnings?: EngineWarning[] }
-  | { kind: "need"; paths: string[] }
+  | {
+      kind: "rendered";
+      type: SourceType;
+      manifests?: ManifestHead[];
+      reads: RenderReads;
+      uses: Partial<RenderUses>;
+      warnings?: EngineWarning[];
+    }
+  | { kind: "need"; paths?: string[]; charts?: ChartNeed[] }
   | { kind: "exact" | "match"; version: string }
   | { kind: "literal" | "none" }
   | { kind: "matches"; matches?: boolean[] }
@@ -229,8 +363,10 @@ export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "gar
       if (at !== reply.length) return garbage("bytes that belong to no manifest");
       return {
         kind: "rendered",
+        type: header.type,
         manifests,
         reads: header.reads,
+        uses: { capabilities: false, variables: [], nondeterministic: [], lookup: false, ...header.uses },
         empty: manifests.length === 0,
         warnings: header.warnings ?? [],
       };
@@ -238,6 +374,7 @@ export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "gar
     case "matches":
       return { kind: "matches", matches: header.matches ?? [] };
     case "need":
+      return { kind: "need", paths: header.paths ?? [], charts: header.charts ?? [] };
     case "exact":
     case "match":
     case "literal":
