@@ -104,18 +104,23 @@ describe("rendering a directory", () => {
   it("asks for what the bundle lacks and is content to hear that it does not exist", async () => {
     const engine = engineWith();
     const entries: BundleEntry[] = [{ path: "app/l.yaml", bytes: Buffer.from("../shared/x.yaml"), kind: "link" }];
-    expect(await engine.render(job({}, { entries }))).toEqual({ kind: "need", paths: ["shared/x.yaml"] });
+    expect(await engine.render(job({}, { entries }))).toEqual({ kind: "need", paths: ["shared/x.yaml"], charts: [] });
     expect(await engine.render(job({}, { entries, absent: ["shared/x.yaml"] }))).toMatchObject({ empty: true });
     const found = [...entries, { path: "shared/x.yaml", bytes: Buffer.from(configMap("x")) }];
     expect(await engine.render(job({}, { entries: found }))).toMatchObject({ kind: "rendered", empty: false });
-    expect(await engine.render(job({}, { path: "elsewhere" }))).toEqual({ kind: "need", paths: ["elsewhere"] });
+    expect(await engine.render(job({}, { path: "elsewhere" }))).toEqual({
+      kind: "need",
+      paths: ["elsewhere"],
+      charts: [],
+    });
   });
 
   it("takes a directory with options as one even when a chart lies in it", async () => {
-    const files = { "app/Chart.yaml": "name: x\n", "app/sub/a.yaml": configMap("a") };
+    const files = { "app/Chart.yaml": "apiVersion: v2\nname: x\nversion: 1.0.0\n", "app/sub/a.yaml": configMap("a") };
     const engine = engineWith();
-    expect(await engine.render(job(files, { directory: {} }))).toMatchObject({ code: "UNSUPPORTED_SOURCE_TYPE" });
-    expect(await engine.render(job(files, { directory: { recurse: true } }))).toMatchObject({ kind: "rendered" });
+    const recurse = { recurse: true, exclude: "Chart.yaml" };
+    expect(await engine.render(job(files, { directory: {} }))).toMatchObject({ type: "Helm", empty: true });
+    expect(await engine.render(job(files, { directory: recurse }))).toMatchObject({ type: "Directory", empty: false });
   });
 
   it("survives bombs, each refused by its limit, and goes on with the same child", async () => {
@@ -136,6 +141,80 @@ describe("rendering a directory", () => {
       expect(await engine.render(job({ "app/a.yaml": configMap("a") })), which).toMatchObject({ kind: "rendered" });
     }
   });
+});
+
+describe("rendering Helm, Kustomize and Jsonnet", () => {
+  const chart = (template: string) => ({
+    "app/Chart.yaml": "apiVersion: v2\nname: demo\nversion: 1.0.0\n",
+    "app/templates/a.yaml": template,
+  });
+
+  it("passes the source's options, the environment and the cluster's versions on, and says what was used of them", async () => {
+    const template = `${configMap("{{ .Release.Name }}")}data: {v: "{{ .Capabilities.KubeVersion }}", r: "{{ .Values.r }}", x: "{{ randAlpha 3 }}"}\n`;
+    const outcome = await engineWith().render(
+      job(chart(template), {
+        helm: { releaseName: "web", parameters: [{ name: "r", value: "$ARGOCD_APP_REVISION_SHORT" }] },
+        environment: { revision: "0123456789" },
+        kubeVersion: "1.31.2",
+      }),
+    );
+    if (outcome.kind !== "rendered") throw new Error(JSON.stringify(outcome));
+    expect(outcome.manifests.map(textOf).join()).toMatch(/"name":"web".*"r":"0123456","v":"v1.31.2"/);
+    expect(outcome).toMatchObject({
+      type: "Helm",
+      uses: {
+        capabilities: true,
+        variables: ["ARGOCD_APP_REVISION_SHORT"],
+        nondeterministic: ["randAlpha"],
+        lookup: false,
+      },
+    });
+  });
+
+  it("asks for charts that are not vendored, and takes the files of a ref from its place in the bundle", async () => {
+    const files = {
+      "app/Chart.yaml":
+        "apiVersion: v2\nname: demo\nversion: 1.0.0\ndependencies: [{name: c, version: 1.x, repository: oci://h/c}]\n",
+    };
+    expect(await engineWith().render(job(files))).toEqual({
+      kind: "need",
+      paths: [],
+      charts: [{ repository: "oci://h/c", name: "c", version: "1.x" }],
+    });
+    const values = { ...chart(configMap("{{ .Values.who }}")), ".git/refs/v/x.yaml": "who: from-ref\n" };
+    const more = { helm: { valueFiles: ["$v/x.yaml"] }, refs: { v: ".git/refs/v" } };
+    const outcome = await engineWith().render(job(values, more));
+    expect(outcome).toMatchObject({ manifests: [{ metadata: '{"name":"from-ref"}' }] });
+  });
+
+  it("applies Kustomize's options and asks for bases outside the bundle", async () => {
+    const engine = engineWith();
+    const files = { "app/kustomization.yaml": "resources: [../base]\n" };
+    expect(await engine.render(job(files))).toMatchObject({ kind: "need", paths: ["base"] });
+    const all = { ...files, "base/kustomization.yaml": "resources: [a.yaml]\n", "base/a.yaml": configMap("a") };
+    const outcome = await engine.render(job(all, { complete: ["app", "base"], kustomize: { namePrefix: "p-" } }));
+    expect(outcome).toMatchObject({ type: "Kustomize", manifests: [{ metadata: '{"name":"p-a"}' }] });
+  });
+
+  for (const [title, files] of [
+    ["a template that counts to a billion", chart("{{ range until 1000000000 }}x{{ end }}")],
+    [
+      "a template that calls itself through tpl",
+      chart('{{ define "t" }}{{ tpl "{{ include \\"t\\" . }}" . }}{{ end }}{{ include "t" . }}'),
+    ],
+    ["a Jsonnet text of ten billion letters", { "app/a.jsonnet": "std.repeat('x', 1e10)" }],
+    ["a Jsonnet array without end", { "app/a.jsonnet": "std.foldl(function(a, i) a + a, std.range(1, 60), [1])" }],
+  ] as const) {
+    it(`ends ${title}, and answers the next job within a second`, async () => {
+      const engine = engineWith({ jobTimeoutMs: 3000, memoryLimitBytes: 256 << 20 });
+      const bad = await engine.render(job(files));
+      expect(bad).toMatchObject({ kind: "failed" });
+      expect(["RENDER_LIMIT", "MANIFEST_INVALID"]).toContain(bad.kind === "failed" && bad.code);
+      const started = performance.now();
+      expect(await engine.render(job({ "app/a.yaml": configMap("a") }))).toMatchObject({ kind: "rendered" });
+      expect(performance.now() - started).toBeLessThan(1000);
+    });
+  }
 });
 
 describe("questions of fidelity", () => {
