@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -528,23 +529,28 @@ func (h *helmRender) addManifests(files map[string]string) error {
 	if err != nil {
 		return h.failure(err, "")
 	}
+	// Texts are those that `helm template` prints, to the line's end: it belongs to a block text that closes the document.
+	type printed struct{ name, text string }
+	var texts []printed
 	if !h.options.SkipCrds {
 		for _, crd := range h.chart.CRDObjects() {
-			if err := h.add(crd.Filename, string(crd.File.Data)); err != nil {
-				return err
-			}
+			texts = append(texts, printed{crd.Filename, string(crd.File.Data)})
 		}
 	}
 	for _, manifest := range manifests {
-		if err := h.add(manifest.Name, manifest.Content); err != nil {
-			return err
-		}
+		texts = append(texts, printed{manifest.Name, manifest.Content})
+	}
+	if last := len(texts) - 1; last >= 0 {
+		texts[last].text = strings.TrimRightFunc(texts[last].text, unicode.IsSpace)
 	}
 	for _, hook := range hooks {
 		if h.options.SkipTests && slices.Contains(hook.Events, release.HookTest) {
 			continue
 		}
-		if err := h.add(hook.Path, hook.Manifest); err != nil {
+		texts = append(texts, printed{hook.Path, hook.Manifest})
+	}
+	for _, t := range texts {
+		if err := h.add(t.name, t.text+"\n"); err != nil {
 			return err
 		}
 	}

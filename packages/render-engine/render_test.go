@@ -19,11 +19,11 @@ type tree map[string]string
 
 func render(t *testing.T, request RenderRequest, files tree) (*Reply, []string) {
 	t.Helper()
-	raw := ""
+	var raw strings.Builder
 	for p, content := range files {
 		target, isLink := strings.CutPrefix(content, "->")
 		request.Files = append(request.Files, BundleFile{Path: p, Size: len(target), Link: isLink})
-		raw += target
+		raw.WriteString(target)
 	}
 	if request.Complete == nil {
 		request.Complete = []string{""}
@@ -31,7 +31,7 @@ func render(t *testing.T, request RenderRequest, files tree) (*Reply, []string) 
 	if request.Limits.Bytes == 0 {
 		request.Limits = testLimits
 	}
-	reply, bodies := run(&Request{Call: "render", Render: &request}, []byte(raw))
+	reply, bodies := run(&Request{Call: "render", Render: &request}, []byte(raw.String()))
 	texts := textsOf(reply.Manifests, bodies)
 	for _, text := range texts {
 		if !json.Valid([]byte(text)) {
