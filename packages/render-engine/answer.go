@@ -168,7 +168,12 @@ func run(request *Request, raw []byte) (reply *Reply, bodies [][]byte) {
 	case request.Call == "render" && request.Render != nil:
 		reply, bodies, err := renderSource(request.Render, raw)
 		if err != nil {
-			return failed(err), nil
+			// A change of what was read until then may mend it.
+			refused := failed(err)
+			if reply != nil && refused.Kind == "failed" {
+				refused.Reads = reply.Reads
+			}
+			return refused, nil
 		}
 		return reply, bodies
 	case request.Call == "constraint" && request.Constraint != nil:

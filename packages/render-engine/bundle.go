@@ -198,6 +198,7 @@ func (b *bundle) find(p string) (target string, kind foundKind, err error) {
 	for range 40 {
 		if dir, through := b.linkOnTheWay(p); through {
 			if b.linkEscapes(dir) {
+				b.record(&b.reads.Files, dir)
 				return "", foundNothing, linkDenied(dir)
 			}
 			next := join(path.Dir(dir), string(b.entries[dir].bytes))
@@ -260,6 +261,7 @@ func (b *bundle) record(list *[]string, p string) {
 func (b *bundle) refuseLinksOutside(dir string) error {
 	for p, e := range b.entries {
 		if e.kind == link && within(dir, p) && b.linkEscapes(p) {
+			b.record(&b.reads.Files, p)
 			return linkDenied(p)
 		}
 	}

@@ -94,6 +94,15 @@ func renderHelm(j *job, options *HelmOptions) error {
 		options = &HelmOptions{}
 	}
 	h := &helmRender{job: j, options: options}
+	err := h.render()
+	if err != nil {
+		// Which of them would be shown is not known.
+		h.readUnread()
+	}
+	return err
+}
+
+func (h *helmRender) render() error {
 	if err := h.load(); err != nil {
 		return err
 	}
@@ -106,6 +115,12 @@ func renderHelm(j *job, options *HelmOptions) error {
 	}
 	h.noteWords()
 	return h.addManifests(files)
+}
+
+func (h *helmRender) readUnread() {
+	for _, file := range h.unread {
+		h.bundle.read(file)
+	}
 }
 
 // load reads the chart and what it depends on.
@@ -594,9 +609,7 @@ func (h *helmRender) noteWords() {
 		look(source)
 	}
 	if files {
-		for _, file := range h.unread {
-			h.bundle.read(file)
-		}
+		h.readUnread()
 	}
 }
 

@@ -81,13 +81,13 @@ func renderSource(request *RenderRequest, raw []byte) (*Reply, [][]byte, error) 
 	j := &job{request: request, bundle: b, root: clean(request.Path), out: output{limits: request.Limits}}
 	if strings.HasSuffix(j.root, ".tgz") && b.entries[j.root].bytes != nil {
 		if err := b.mountArchive(j.root); err != nil {
-			return nil, nil, err
+			return &Reply{Reads: &b.reads}, nil, err
 		}
 		j.root = unpackedRoot
 	}
 	kind, err := j.render()
 	if err != nil {
-		return nil, nil, err
+		return &Reply{Reads: &b.reads}, nil, err
 	}
 	slices.Sort(j.uses.Variables)
 	reply := &Reply{

@@ -307,6 +307,9 @@ func TestHelmRefusesWhatLeavesTheRepository(t *testing.T) {
 			if reply.Kind != "failed" || reply.Code != c.code {
 				t.Fatalf("%s %+v %v", reply.Kind, reply.Failure, reply.Paths)
 			}
+			if !slices.Contains(reply.Reads.Listings, "app") {
+				t.Fatalf("a failure has inputs too: %+v", reply.Reads)
+			}
 			if title == "a failing template" && (reply.File != "app/templates/b.yaml" || reply.Line != 2) {
 				t.Fatalf("%+v", reply.Failure)
 			}

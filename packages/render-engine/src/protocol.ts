@@ -182,6 +182,8 @@ export interface EngineFailure {
   path?: string;
   /** With RENDER_LIMIT: which limit. */
   which?: string;
+  /** What a render read until it failed. */
+  reads?: RenderReads;
 }
 
 export type SourceType = "Directory" | "Helm" | "Kustomize";
