@@ -170,6 +170,7 @@ func (h *helmRender) addMissingDependencies() error {
 	}
 	chartFile := join(h.root, "Chart.yaml")
 	var need needError
+	var added []ChartNeed
 	for _, wanted := range missing {
 		if dir, local := strings.CutPrefix(wanted.Repository, "file://"); local {
 			p, ok := beneath(h.bundle.mountOf(h.root), h.root, dir)
@@ -193,6 +194,11 @@ func (h *helmRender) addMissingDependencies() error {
 			return &Failure{Code: "MANIFEST_INVALID", File: chartFile, Message: "The dependency " + wanted.Name + " names no repository and is not in charts/."}
 		}
 		asked := ChartNeed{Repository: wanted.Repository, Name: wanted.Name, Version: h.lockedVersion(wanted)}
+		// A chart under several aliases is one chart.
+		if slices.Contains(added, asked) {
+			continue
+		}
+		added = append(added, asked)
 		i := slices.IndexFunc(h.request.Charts, func(c ChartArchive) bool { return c.ChartNeed == asked })
 		if i < 0 {
 			need.charts = append(need.charts, asked)

@@ -142,7 +142,7 @@ func tgz(t *testing.T, files ...string) string {
 func TestDependenciesAreVendoredLocalOrAskedFor(t *testing.T) {
 	common := tgz(t, "common/Chart.yaml", "apiVersion: v2\nname: common\nversion: 2.1.0\n", "common/templates/a.yaml", cm("common-{{ .Values.x }}"), "common/values.yaml", "x: default\n")
 	chart := tree{
-		"app/Chart.yaml":       chartYAML + "dependencies:\n- {name: common, version: 2.x, repository: \"https://charts.example.com\"}\n- {name: near, version: 1.0.0, repository: \"file://../near\"}\n",
+		"app/Chart.yaml":       chartYAML + "dependencies:\n- {name: common, version: 2.x, repository: \"https://charts.example.com\"}\n- {name: common, alias: again, version: 2.x, repository: \"https://charts.example.com\"}\n- {name: near, version: 1.0.0, repository: \"file://../near\"}\n",
 		"app/values.yaml":      "common: {x: mine}\n",
 		"app/templates/a.yaml": cm("a"),
 		"near/Chart.yaml":      "apiVersion: v2\nname: near\nversion: 1.0.0\n", "near/templates/n.yaml": cm("near"),

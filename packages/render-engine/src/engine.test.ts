@@ -14,7 +14,7 @@ const engines: Engine[] = [];
 beforeAll(async () => {
   binary = await buildRenderEngine();
   folder = mkdtempSync(join(tmpdir(), "driftless-engine-"));
-}, 300_000);
+}, 600_000);
 
 afterEach(async () => {
   for (const engine of engines.splice(0)) await engine.close();
