@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { credentialsFor, readRepositorySecret } from "./credentials.ts";
+import { credentialsFor, readRepositorySecret, urlOfName } from "./credentials.ts";
 import type { RepositorySecret } from "./credentials.ts";
 
 const secret = (name: string, type: RepositorySecret["type"], fields: Record<string, string>): RepositorySecret => ({
@@ -40,12 +40,9 @@ test("credentials never go to another host, port or scheme than their prefix nam
 test("a kind of credential that is not built is refused by name, and only where it would be used", () => {
   const url = "https://h/r";
   for (const [field, value] of [
-    ["sshPrivateKey", "k"],
-    ["githubAppID", "1"],
     ["proxy", "http://p"],
     ["enableLfs", "true"],
-    ["enableOCI", "true"],
-    ["type", "helm"],
+    ["type", "svn"],
     ["useAzureWorkloadIdentity", "true"],
   ] as const) {
     expect(found([secret("s", "repository", { url, [field]: value })], url)).toBe(
@@ -68,9 +65,45 @@ test("TLS settings come along: client certificate, insecure, and the host's CA",
     ],
     "https://h/r",
     undefined,
-    { h: "PEM" },
+    { tlsCertificates: { h: "PEM" } },
   );
   expect(result).toMatchObject({ credentials: { tls: { ca: "PEM", cert: "C", key: "K", insecure: true } } });
+});
+
+test("an SSH key is found by every spelling of the repository, together with the known hosts", () => {
+  const secrets = [secret("k", "repository", { url: "git@h:team/app.git", sshPrivateKey: "KEY" })];
+  for (const url of ["git@h:team/app", "ssh://git@h/team/app.git", "ssh://other@H/team/app"])
+    expect(credentialsFor(secrets, url, undefined, { knownHosts: "LINES" })).toMatchObject({
+      secret: "k",
+      credentials: { auth: { kind: "none" }, ssh: { privateKey: "KEY\n", knownHosts: "LINES" } },
+    });
+  expect(credentialsFor(secrets, "git@h2:team/app")).toMatchObject({ secret: undefined });
+  expect(credentialsFor([], "https://h/r")).not.toHaveProperty("credentials.ssh");
+});
+
+test("a GitHub App's key goes to GitHub's API, or to the enterprise's when it is named", () => {
+  const app = { githubAppID: "1", githubAppInstallationID: "2", githubAppPrivateKey: "P" };
+  const auth = (fields: Record<string, string>) =>
+    credentialsFor([secret("g", "repo-creds", { url: "https://h", ...fields })], "https://h/r");
+  expect(auth(app)).toMatchObject({
+    credentials: { auth: { kind: "githubApp", appId: "1", installationId: "2", apiUrl: "https://api.github.com" } },
+  });
+  expect(auth({ ...app, githubAppEnterpriseBaseUrl: "https://h/api/v3" })).toMatchObject({
+    credentials: { auth: { apiUrl: "https://h/api/v3" } },
+  });
+});
+
+test("a registry is found with and without its scheme, and a Helm repository by its name", () => {
+  const secrets = [
+    secret("r", "repository", { url: "h.example.com/charts", enableOCI: "true", type: "helm", password: "p" }),
+    secret("n", "repository", { url: "https://charts.example.com", name: "stable", type: "helm" }),
+    secret("mine", "repository", { url: "https://mine.example.com", name: "stable", type: "helm", project: "p" }),
+  ];
+  expect(found(secrets, "oci://h.example.com/charts")).toContain("r ");
+  expect(found(secrets, "h.example.com/charts")).toContain("r ");
+  expect(urlOfName(secrets, "stable")).toBe("https://charts.example.com");
+  expect(urlOfName(secrets, "stable", "p")).toBe("https://mine.example.com");
+  expect(urlOfName(secrets, "none")).toBeUndefined();
 });
 
 test("a malformed Secret is passed over, never thrown about", () => {

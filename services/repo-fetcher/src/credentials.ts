@@ -5,7 +5,7 @@
 // purpose: a prefix must end inside the same scheme, host and port, so that credentials for https://github.com are never
 // sent to https://github.com.example.org. A kind of credential that is not built yet is refused by name.
 import type { Failure } from "@driftless/contracts/failure";
-import type { HttpCredentials } from "./http.ts";
+import type { Auth, HttpCredentials } from "./http.ts";
 
 export type RepositorySecret = {
   name: string;
@@ -13,6 +13,9 @@ export type RepositorySecret = {
   /** Values decoded; `url` among them. */
   fields: Readonly<Record<string, string>>;
 };
+
+/** What argocd-tls-certs-cm and argocd-ssh-known-hosts-cm say of servers. */
+export type Trusted = { tlsCertificates?: Readonly<Record<string, string>>; knownHosts?: string };
 
 export type CredentialsFound =
   | { kind: "found"; credentials: HttpCredentials; secret: string | undefined }
@@ -38,7 +41,7 @@ export function credentialsFor(
   secrets: readonly RepositorySecret[],
   url: string,
   project?: string,
-  tlsCertificates: Readonly<Record<string, string>> = {},
+  trusted: Trusted = {},
 ): CredentialsFound {
   const wanted = normalUrl(url);
   const repositories = secrets.filter((s) => s.type === "repository" && same(normalUrl(s.fields["url"]!), wanted));
@@ -66,16 +69,13 @@ export function credentialsFor(
 
   const fields = chosen?.fields ?? {};
   const isTrue = (name: string) => repository?.fields[name] === "true" || fields[name] === "true";
-  const ca = tlsCertificates[wanted?.hostname ?? ""];
+  const ca = trusted.tlsCertificates?.[wanted?.hostname ?? ""];
+  const isSsh = wanted?.protocol === "ssh:";
   return {
     kind: "found",
     secret: chosen?.name,
     credentials: {
-      auth: fields["bearerToken"]
-        ? { kind: "bearer", token: fields["bearerToken"] }
-        : fields["username"] || fields["password"]
-          ? { kind: "basic", username: fields["username"] || "x-access-token", password: fields["password"] ?? "" }
-          : { kind: "none" },
+      auth: authOf(fields),
       tls: {
         ...(ca === undefined ? {} : { ca }),
         ...(fields["tlsClientCertData"]
@@ -83,16 +83,43 @@ export function credentialsFor(
           : {}),
         ...(isTrue("insecure") || isTrue("insecureIgnoreHostKey") ? { insecure: true } : {}),
       },
+      ...(isSsh
+        ? {
+            ssh: {
+              knownHosts: trusted.knownHosts ?? "",
+              ...(fields["sshPrivateKey"] ? { privateKey: `${fields["sshPrivateKey"]}\n` } : {}),
+              ...(isTrue("insecure") || isTrue("insecureIgnoreHostKey") ? { insecureHostKey: true } : {}),
+            },
+          }
+        : {}),
+      ...(isTrue("insecureOCIForceHttp") ? { plainHttp: true } : {}),
     },
   };
 }
 
+function authOf(fields: Readonly<Record<string, string>>): Auth {
+  if (fields["githubAppPrivateKey"])
+    return {
+      kind: "githubApp",
+      appId: fields["githubAppID"] ?? "",
+      ...(fields["githubAppInstallationID"] ? { installationId: fields["githubAppInstallationID"] } : {}),
+      privateKey: fields["githubAppPrivateKey"],
+      apiUrl: fields["githubAppEnterpriseBaseUrl"] || "https://api.github.com",
+    };
+  if (fields["bearerToken"]) return { kind: "bearer", token: fields["bearerToken"] };
+  if (fields["username"] || fields["password"])
+    return { kind: "basic", username: fields["username"] || "x-access-token", password: fields["password"] ?? "" };
+  return { kind: "none" };
+}
+
+/** The address behind `@name` or `alias:name`, as charts name the Helm repositories they depend on. */
+export function urlOfName(secrets: readonly RepositorySecret[], name: string, project?: string): string | undefined {
+  const named = secrets.filter((s) => s.type === "repository" && s.fields["name"] === name);
+  const found = named.find((s) => project !== undefined && s.fields["project"] === project);
+  return (found ?? named.find((s) => !s.fields["project"]))?.fields["url"];
+}
+
 const notBuilt = [
-  "sshPrivateKey",
-  "githubAppID",
-  "githubAppInstallationID",
-  "githubAppPrivateKey",
-  "githubAppEnterpriseBaseUrl",
   "proxy",
   "gcpServiceAccountKey",
   "azureServicePrincipalClientId",
@@ -102,23 +129,30 @@ const notBuilt = [
   "azureServicePrincipalTenantID",
   "azureActiveDirectoryEndpoint",
 ];
-const notBuiltIfTrue = ["enableLfs", "enableOCI", "insecureOCIForceHttp", "useAzureWorkloadIdentity"];
+const notBuiltIfTrue = ["enableLfs", "useAzureWorkloadIdentity"];
+const kindsBuilt = ["git", "helm", "oci"];
 
 function unsupportedField(fields: Readonly<Record<string, string>>): string | undefined {
-  if (fields["type"] && fields["type"] !== "git") return "type";
+  if (fields["type"] && !kindsBuilt.includes(fields["type"])) return "type";
   return notBuilt.find((name) => fields[name]) ?? notBuiltIfTrue.find((name) => fields[name] === "true");
 }
 
 function holdsCredentials(secret: RepositorySecret): boolean {
-  const names = ["username", "password", "bearerToken", "tlsClientCertData", ...notBuilt.filter((n) => n !== "proxy")];
+  const held = ["username", "password", "bearerToken", "tlsClientCertData", "sshPrivateKey", "githubAppPrivateKey"];
+  const names = [...held, ...notBuilt.filter((n) => n !== "proxy")];
   return names.some((name) => secret.fields[name]) || secret.fields["useAzureWorkloadIdentity"] === "true";
 }
 
 function normalUrl(url: string): URL | null {
-  const parsed = URL.parse(url.trim().toLowerCase());
+  const text = url.trim().toLowerCase();
+  // user@host:path is ssh://user@host/path; Argo CD's OCI repositories have no scheme at all.
+  const scp = /^(?:[^/@:]+@)([^/:]+):(?!\/\/)(.*)$/.exec(text);
+  const parsed = URL.parse(scp ? `ssh://${scp[1]}/${scp[2]!.replace(/^\/+/, "")}` : withScheme(text));
   if (parsed) parsed.pathname = parsed.pathname.replace(/\/+$/, "").replace(/\.git$/, "");
   return parsed;
 }
+
+const withScheme = (url: string): string => (/^[a-z][a-z0-9+.-]*:\/\//.test(url) ? url : `oci://${url}`);
 
 const same = (a: URL | null, b: URL | null): boolean => a !== null && b !== null && place(a) === place(b);
 const isPrefix = (prefix: URL | null, url: URL | null): boolean =>

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { addressDenied, checkRepositoryUrl, displayUrl } from "./http.ts";
+import { addressDenied } from "./addresses.ts";
+import { checkRepositoryUrl, displayUrl } from "./http.ts";
 
 test.each([
   "ext::sh -c id",

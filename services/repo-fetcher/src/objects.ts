@@ -10,10 +10,13 @@
 import { getRemoteInfo2, listServerRefs } from "isomorphic-git";
 import type { GitHttpRequest, ServerRef } from "isomorphic-git";
 import type { Clock } from "@driftless/process/clock";
+import type { ResolveName } from "./addresses.ts";
+import type { HttpLimits } from "./exchange.ts";
 import { GitFailure, outcome } from "./git-failure.ts";
 import type { Outcome } from "./git-failure.ts";
 import { displayUrl, GitHttp } from "./http.ts";
-import type { GitAnswer, HttpCredentials, HttpLimits, ResolveName } from "./http.ts";
+import type { GitAnswer, GitTransport, HttpCredentials } from "./http.ts";
+import { GitSsh, isSshUrl } from "./ssh.ts";
 import { defaultPackLimits, unpack } from "./pack.ts";
 import type { GitObject, PackLimits } from "./pack.ts";
 import type { Refs } from "./revision.ts";
@@ -50,7 +53,7 @@ type Server = { version: 1 | 2; filter: boolean; anyOid: boolean; empty: boolean
 type HeldCommit = { tree: string; shallow: boolean; usedIn: number };
 
 export class RemoteObjects {
-  readonly #http: GitHttp;
+  readonly #http: GitTransport;
   readonly #shown: string;
   readonly #limits: ObjectLimits;
   #server: Server | undefined;
@@ -76,7 +79,8 @@ export class RemoteObjects {
     resolveName?: ResolveName;
     limits?: Partial<ObjectLimits>;
   }) {
-    this.#http = new GitHttp({ ...options, limits: options.http ?? {} });
+    const to = { ...options, limits: options.http ?? {} };
+    this.#http = isSshUrl(options.url) ? new GitSsh(to) : new GitHttp(to);
     this.#shown = displayUrl(options.url);
     this.#limits = { ...defaultLimits, ...options.limits };
   }
@@ -266,7 +270,15 @@ export class RemoteObjects {
     }
     const chunks: Uint8Array[] = [];
     if (request.body) for await (const chunk of request.body as AsyncIterable<Uint8Array>) chunks.push(chunk);
-    return this.#http.request({ ...request, body: once(withRefPrefixes(Buffer.concat(chunks), prefixes)) });
+    if (!request.url.startsWith(`${this.#http.url}/`))
+      throw new GitFailure("REPO_URL_DENIED", `${this.#shown}: a request outside the repository was refused`);
+    const answer = await this.#http.send({
+      path: request.url.slice(this.#http.url.length),
+      method: "POST",
+      headers: request.headers ?? {},
+      body: withRefPrefixes(Buffer.concat(chunks), prefixes),
+    });
+    return { ...plain(request), body: once(answer.body), headers: { "content-type": answer.contentType } };
   }
 
   #advertisementRequest() {

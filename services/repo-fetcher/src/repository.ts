@@ -1,9 +1,6 @@
 // The owner of one repository: one poll for all its Applications, one question for all who ask at once.
 //
-// R1  At most one look at the server runs; whoever asks meanwhile shares exactly one more after it, because what the
-//     running one sees may be older than their question.
-// R2  Each look has an observation number that only rises (also over a restart: it begins at the wall clock). It orders
-//     revisions; ancestry and dates do not, so a force-push back is simply newer.
+// R1, R2 stand in looks.ts: one look at a time, shared; observations are numbered.
 // R3  When refs moved, only sources whose inputs differ at the new commit are told (DESIGN §3).
 // R4  A failed look changes nothing: the last good observation stays, and is looked for again with growing pauses.
 import type { Cause } from "@driftless/contracts/identity";
@@ -11,12 +8,13 @@ import { failure } from "@driftless/contracts/failure";
 import type { Failure } from "@driftless/contracts/failure";
 import type { Bundle } from "@driftless/manifests/bundle";
 import type { Inputs } from "@driftless/manifests/inputs";
-import { jittered } from "@driftless/process/clock";
 import type { Clock } from "@driftless/process/clock";
 import { blobsOf, fillBundle, planBundle } from "./bundle.ts";
 import { GitFailure, ok, outcome } from "./git-failure.ts";
 import type { Outcome } from "./git-failure.ts";
 import { InputIndex, inputsDiffer } from "./inputs.ts";
+import { Looks } from "./looks.ts";
+import type { Looked } from "./looks.ts";
 import type { CommitInfo, RemoteObjects } from "./objects.ts";
 import { isFullSha, refPrefixes, resolveRevision } from "./revision.ts";
 import type { MatchConstraint, Refs } from "./revision.ts";
@@ -45,7 +43,6 @@ export type RepositoryOptions = {
 };
 
 type Observation = { refs: Refs; number: number };
-type Look = { outcome: Promise<Outcome<Observation>>; begun: boolean; cause: Cause };
 /** The sources of one targetRevision, and the commit they were last compared at. */
 type Followers = {
   index: InputIndex;
@@ -56,19 +53,11 @@ type Followers = {
 };
 
 export class Repository {
-  readonly #clock: Clock;
+  readonly #looks: Looks<Observation>;
   readonly #events: RepositoryEvents;
   readonly #matchConstraint: MatchConstraint;
-  #pollMs: number;
-  #pollJitterMs: number;
   #remote: RemoteObjects;
   #observed: Observation | undefined;
-  #lastNumber = 0;
-  #running: Look | undefined;
-  #next: Look | undefined;
-  #stopPoll = () => {};
-  #failures = 0;
-  #closed = false;
   readonly #prefixes = new Set<string>();
   readonly #shortShas = new Map<string, string>();
   /** Short SHAs that no commit begins with, and the tips whose history was searched for them. */
@@ -78,27 +67,20 @@ export class Repository {
 
   constructor(options: RepositoryOptions) {
     this.#remote = options.remote;
-    this.#clock = options.clock;
+    this.#looks = new Looks({ ...options, look: (cause) => this.#look(cause) });
     this.#events = options.events;
     this.#matchConstraint = options.matchConstraint;
-    this.#pollMs = options.pollMs ?? 120_000;
-    this.#pollJitterMs = options.pollJitterMs ?? 60_000;
   }
 
   /** Something happened there (a push, perhaps): look now, or once more after the look that is running (R1). */
   nudge(cause: Cause): Promise<Outcome<Observation>> {
-    if (this.#next) return this.#next.outcome;
-    if (this.#running && !this.#running.begun) return this.#running.outcome;
-    if (!this.#running) return (this.#running = this.#begin(cause)).outcome;
-    const next: Look = { begun: false, cause, outcome: this.#running.outcome.then(() => this.#promote(next)) };
-    this.#next = next;
-    return next.outcome;
+    return this.#looks.nudge(cause);
   }
 
   /** `latest`: as the server has it now or later; `observed`: the newest we know, if any. */
   async resolve(targetRevision: string, freshness: "latest" | "observed", cause: Cause): Promise<Outcome<Resolved>> {
     if (isFullSha(targetRevision))
-      return ok({ commit: targetRevision.toLowerCase(), ref: undefined, observation: this.#number() });
+      return ok({ commit: targetRevision.toLowerCase(), ref: undefined, observation: this.#looks.number() });
     const news = refPrefixes(targetRevision).filter((prefix) => !this.#prefixes.has(prefix));
     for (const prefix of news) this.#prefixes.add(prefix);
     let observed = freshness === "latest" || news.length > 0 ? undefined : this.#observed;
@@ -173,7 +155,7 @@ export class Repository {
     if (source.inputs && root !== undefined && !this.#differs(source.inputs, root)) return;
     this.#events.onSourcesChanged({
       ids: [source.id],
-      observation: this.#number(),
+      observation: this.#looks.number(),
       revision: followers.commit,
       cause,
     });
@@ -198,12 +180,7 @@ export class Repository {
 
   /** 0 = never by itself. */
   pollEvery(pollMs: number, pollJitterMs: number): void {
-    if (pollMs === this.#pollMs && pollJitterMs === this.#pollJitterMs) return;
-    this.#pollMs = pollMs;
-    this.#pollJitterMs = pollJitterMs;
-    if (this.#running || this.#closed) return;
-    this.#stopPoll();
-    this.#schedulePoll();
+    this.#looks.pollEvery(pollMs, pollJitterMs);
   }
 
   forget(id: string): void {
@@ -224,77 +201,40 @@ export class Repository {
   replaceRemote(remote: RemoteObjects, cause: Cause): void {
     this.#remote.close();
     this.#remote = remote;
-    this.#failures = 0;
+    this.#looks.forgetFailures();
     if (this.#revisionOf.size > 0) void this.nudge(cause);
   }
 
   close(): void {
-    this.#closed = true;
-    this.#stopPoll();
+    this.#looks.close();
     this.#remote.close();
   }
 
-  #number(): number {
-    this.#lastNumber = Math.max(this.#lastNumber, this.#observed?.number ?? Math.floor(this.#clock.now()));
-    return this.#lastNumber;
-  }
-
-  /** Begins a look after the present turn of the event loop, so that all who ask in it share it. */
-  #begin(cause: Cause): Look {
-    const look: Look = { begun: false, cause, outcome: Promise.resolve(ok(undefined as never)) };
-    look.outcome = new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#look(look));
-    return look;
-  }
-
-  async #promote(next: Look): Promise<Outcome<Observation>> {
-    this.#next = undefined;
-    this.#running = next;
-    return this.#look(next);
-  }
-
-  async #look(look: Look): Promise<Outcome<Observation>> {
-    look.begun = true;
-    this.#stopPoll();
+  async #look(cause: Cause): Promise<Looked<Observation>> {
     try {
       const listed = await this.#remote.listRefs([...this.#prefixes]);
-      if (this.#closed) return listed.kind === "failed" ? listed : ok({ refs: listed.value, number: this.#number() });
       if (listed.kind === "failed") {
-        this.#failures += 1;
-        this.#events.onFailed(listed.failure);
-        return listed;
+        if (!this.#looks.closed) this.#events.onFailed(listed.failure);
+        return { outcome: listed, failing: true };
       }
-      this.#lastNumber = Math.max(this.#lastNumber + 1, Math.floor(this.#clock.now()));
       const before = this.#observed?.refs;
-      const observed = { refs: listed.value, number: this.#lastNumber };
+      const observed = { refs: listed.value, number: this.#looks.newNumber() };
+      if (this.#looks.closed) return { outcome: ok(observed), failing: false };
       this.#observed = observed;
       const moved = movedRefs(before, observed.refs);
-      this.#events.onPolled({ observation: observed.number, moved, cause: look.cause });
-      const failed = await this.#compare(observed, look.cause);
-      this.#failures = failed ? this.#failures + 1 : 0;
+      this.#events.onPolled({ observation: observed.number, moved, cause });
+      const failed = await this.#compare(observed, cause);
       if (failed) this.#events.onFailed(failed);
-      return ok(observed);
+      return { outcome: ok(observed), failing: failed !== undefined };
     } catch (error) {
       // Nobody may wait for this look, so it must not reject.
       const failed = failure(
         "INTERNAL",
         `comparing revisions: ${error instanceof Error ? error.message : "unknown error"}`,
       );
-      this.#failures += 1;
       this.#events.onFailed(failed);
-      return { kind: "failed", failure: failed };
-    } finally {
-      if (this.#running === look) this.#running = undefined;
-      if (!this.#closed && !this.#next) this.#schedulePoll();
+      return { outcome: { kind: "failed", failure: failed }, failing: true };
     }
-  }
-
-  #schedulePoll(): void {
-    if (this.#pollMs === 0) return;
-    const pause = this.#failures === 0 ? this.#pollMs : Math.min(this.#pollMs, 1_000 * 2 ** (this.#failures - 1));
-    const jitter = this.#failures === 0 ? this.#pollJitterMs : pause / 2;
-    this.#stopPoll = this.#clock.setTimer(jittered(this.#clock, pause, jitter), () => {
-      void this.nudge({ kind: "poll", at: new Date(this.#clock.now()).toISOString() });
-    });
   }
 
   /** Tells the sources whose inputs differ now (R3). */
