@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -33,6 +33,18 @@ async function git(cwd: string, ...args: string[]): Promise<string> {
   const env = { ...gitEnvironment(), ...person, GIT_TERMINAL_PROMPT: "0" };
   return (await promisify(execFile)("git", args, { cwd, env })).stdout.trim();
 }
+
+test("a restart keeps the port, because Applications name it; when it is taken, another is found", async () => {
+  const dir = path.join(folder, "again");
+  const first = await startGitServer({ dir, port: 0 });
+  await first.stop();
+  const again = await startGitServer({ dir });
+  expect(again.port).toBe(first.port);
+  await cp(dir, path.join(folder, "copy"), { recursive: true });
+  const copy = await startGitServer({ dir: path.join(folder, "copy") });
+  expect(copy.port).not.toBe(first.port);
+  await Promise.all([again.stop(), copy.stop()]);
+});
 
 test("what is committed here can be cloned, and what is pushed is served to the next clone", async () => {
   const { url, sha } = await server.createRepository("team/app", {

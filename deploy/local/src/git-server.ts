@@ -6,7 +6,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
@@ -28,7 +28,7 @@ import { writeState } from "./state.ts";
 export interface GitServerOptions {
   /** Holds the bare repositories. */
   dir: string;
-  /** Exactly this port; the usual 3000 or any other when not given. */
+  /** Exactly this port; when not given, the port of the last time, the usual 3000, or any. */
   port?: number;
   /** Where to write `{url, webhookUrl}` for other processes. */
   stateFile?: string;
@@ -216,11 +216,19 @@ export async function startGitServer(options: GitServerOptions): Promise<GitServ
         resolve();
       });
     });
-  await listen(options.port ?? usualPort).catch((error: NodeJS.ErrnoException) => {
-    if (options.port !== undefined || error.code !== "EADDRINUSE") throw error;
-    return listen(0);
-  });
+  // Applications name the port in their repoURL and outlive this process, so it stays the same where it can.
+  const portFile = path.join(options.dir, "port");
+  const before = Number(await readFile(portFile, "utf8").catch(() => "")) || usualPort;
+  for (const wish of options.port === undefined ? [before, usualPort, 0] : [options.port]) {
+    try {
+      await listen(wish);
+      break;
+    } catch (error) {
+      if (options.port !== undefined || (error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    }
+  }
   const { port } = server.address() as AddressInfo;
+  await writeState(portFile, `${port}\n`);
   const baseUrl = `http://127.0.0.1:${port}`;
   const repositoryUrl = (repository: string) => `${baseUrl}/${repository}.git`;
   const tell = async () => {
