@@ -7,6 +7,7 @@ const root = join(import.meta.dirname, "..");
 export default defineConfig({
   root,
   test: {
+    reporters: ["default", join(import.meta.dirname, "count-reporter.ts")],
     projects: [
       {
         test: {

@@ -14,19 +14,12 @@ export interface BareLoop {
   send(method: "POST" | "PATCH" | "DELETE" | "PUT", path: string, body: unknown, contentType?: string): Promise<void>;
   get(path: string): Promise<Record<string, unknown>>;
   metrics(): Promise<string>;
-  /** Calls back with each raw watch event; the answer ends the watch. */
-  watch(path: string, onEvent: (type: string, object: Record<string, any>) => void): Promise<() => void>;
   close(): Promise<void>;
 }
 
 export function bareLoop(config: ClusterConfig): BareLoop {
   const pool = new Pool(config.server, {
     connections: CONCURRENCY,
-    connect: { ca: config.ca, cert: config.cert, key: config.key },
-  });
-  const watchPool = new Pool(config.server, {
-    connections: 4,
-    bodyTimeout: 0,
     connect: { ca: config.ca, cert: config.cert, key: config.key },
   });
   const headers = async (): Promise<Record<string, string>> =>
@@ -75,24 +68,8 @@ export function bareLoop(config: ClusterConfig): BareLoop {
       const answer = await pool.request({ method: "GET", path: "/metrics", headers: await headers() });
       return await answer.body.text();
     },
-    async watch(path, onEvent) {
-      const answer = await watchPool.request({ method: "GET", path, headers: await headers() });
-      if (answer.statusCode >= 400) throw new Error(`watch ${path}: ${answer.statusCode}`);
-      let rest = "";
-      answer.body.setEncoding("utf8");
-      answer.body.on("error", () => {});
-      answer.body.on("data", (chunk: string) => {
-        const lines = (rest + chunk).split("\n");
-        rest = lines.pop()!;
-        for (const line of lines) {
-          const event = JSON.parse(line) as { type: string; object: Record<string, any> };
-          onEvent(event.type, event.object);
-        }
-      });
-      return () => answer.body.destroy();
-    },
     async close() {
-      await Promise.all([pool.destroy(), watchPool.destroy()]);
+      await pool.destroy();
     },
   };
 }

@@ -10,6 +10,7 @@ import { repositoryFiles } from "./apps.ts";
 import { bareLoop, prepareBareApplications } from "./bare.ts";
 import { createProgress } from "./progress.ts";
 import {
+  APPLICATIONS,
   applicationSpec,
   AppStatuses,
   type Bench,
@@ -20,6 +21,7 @@ import {
   idle,
   pushAll,
   pushOne,
+  watchObjects,
 } from "./rows.ts";
 
 const ROWS = { cold, "push-all": pushAll, "push-one": pushOne, drift, idle } satisfies Record<
@@ -84,9 +86,8 @@ async function measure(): Promise<BenchRow[]> {
     progress.show("repository", 0, 1);
     const repository = await world.git.createRepository("bench", repositoryFiles(options.apps, FIRST_IMAGE));
     const status = new AppStatuses();
-    const stop = await bare.watch("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications?watch=1", (type, object) =>
-      status.onEvent(type, object),
-    );
+    const onEvent = (type: string, object: Record<string, any>): void => status.onEvent(type, object);
+    const stop = watchObjects(world, APPLICATIONS, onEvent, "argocd");
     await prepareBareApplications(bare, options.apps, (index) => applicationSpec(repository.url, index, "bare"));
     const bench: Bench = {
       world,

@@ -1,5 +1,7 @@
 // The rows of DESIGN §9 that stand so far, each measured twice in one run: the bare loop, then Driftless.
 import { systemClock, waitUntil } from "@driftless/process/clock";
+import type { ApiResource, KubeObject } from "@driftless/kube/resource";
+import { watchResource } from "@driftless/kube/watch";
 import type { World } from "../harness/world.ts";
 import { appFiles, appName, appNamespace, appObjects } from "./apps.ts";
 import { type BareLoop, writeOperation, writeStatus } from "./bare.ts";
@@ -113,6 +115,38 @@ export class AppStatuses {
     );
     return this.#times.get(name)!;
   }
+}
+
+const resource = (group: string, kind: string, plural: string, version: string): ApiResource => ({
+  group,
+  version,
+  kind,
+  plural,
+  namespaced: true,
+  verbs: ["list", "watch"],
+  versions: [version],
+});
+const DEPLOYMENTS = resource("apps", "Deployment", "deployments", "v1");
+export const APPLICATIONS = resource("argoproj.io", "Application", "applications", "v1alpha1");
+
+/** Lists and watches, and again when the API server ends the watch of a reader it finds too slow. */
+export function watchObjects(
+  world: World,
+  watched: ApiResource,
+  onEvent: (type: string, object: Record<string, any>) => void,
+  namespace?: string,
+): () => void {
+  const watch = watchResource<KubeObject>({
+    client: world.client,
+    resource: watched,
+    namespace,
+    select: (object) => object,
+    onState: ({ objects }) => {
+      for (const object of objects) onEvent("LISTED", object);
+    },
+    onEvent: ({ type, object }) => onEvent(type, object),
+  });
+  return () => watch.stop();
 }
 
 function row(
@@ -282,7 +316,7 @@ async function bareFetch(url: string, want: string, have: string): Promise<void>
 export async function pushOne(bench: Bench): Promise<BenchRow[]> {
   const { bare, samples } = bench;
   const liveAt = new Map<string, number>();
-  const stop = await bare.watch("/apis/apps/v1/deployments?watch=1", (type, object) => {
+  const stop = watchObjects(bench.world, DEPLOYMENTS, (type, object) => {
     const version = object.spec?.template?.spec?.containers?.[0]?.image;
     const id = `${object.metadata?.namespace}/${object.metadata?.name} ${version}`;
     if (type === "MODIFIED" && !liveAt.has(id)) liveAt.set(id, performance.now());
@@ -338,7 +372,7 @@ export async function drift(bench: Bench): Promise<BenchRow[]> {
       "application/merge-patch+json",
     );
   const seen = new Map<string, (value: string) => void>();
-  const stop = await bare.watch("/apis/apps/v1/deployments?watch=1", (type, object) => {
+  const stop = watchObjects(bench.world, DEPLOYMENTS, (type, object) => {
     if (type !== "MODIFIED") return;
     seen.get(`${object.metadata?.namespace}/${object.metadata?.name}`)?.(
       object.spec?.template?.spec?.serviceAccountName,
