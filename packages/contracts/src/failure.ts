@@ -134,8 +134,11 @@ export const Failure = z.looseObject({
 });
 export type Failure = z.infer<typeof Failure>;
 
+/** Much for one sentence; but it may quote a URL or a value of any length, and it goes into statuses, facts and logs. */
+const MESSAGE_MAX = 2_000;
+
 export function failure(code: FailureCode, message: string, where: Omit<Failure, "code" | "message"> = {}): Failure {
-  return { code, message, ...where };
+  return { code, message: message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX)}…` : message, ...where };
 }
 
 export const isRetryable = (f: Failure): boolean => FAILURE_CODES[f.code].retryable;
