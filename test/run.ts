@@ -73,7 +73,9 @@ if (files.length === 0) {
   await check("demo: the story on the example repository", "node", ["test/demo/main.ts"]);
   await check("bench: runs through, whatever its figures", "node", [
     "test/bench/main.ts",
-    ...["--apps", "10", "--samples", "3", "--idle-seconds", "3"],
+    "--apps=10",
+    "--samples=3",
+    "--idle-seconds=3",
   ]);
 }
 
