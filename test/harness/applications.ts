@@ -42,6 +42,8 @@ export interface ApplicationSpec {
   automated?: Record<string, unknown> | false;
   syncOptions?: string[];
   directory?: Record<string, unknown>;
+  /** Merged over the source: `helm`, `kustomize`, … */
+  source?: Record<string, unknown>;
   annotations?: Record<string, string>;
   finalizers?: string[];
   /** Merged over the spec made from the rest. */
@@ -76,6 +78,7 @@ export class Applications {
           path: app.path,
           targetRevision: app.targetRevision ?? "main",
           directory: app.directory,
+          ...app.source,
         },
         destination: {
           server: "https://kubernetes.default.svc",

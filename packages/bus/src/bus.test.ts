@@ -51,7 +51,9 @@ const render = (extra: Partial<MessageOf<typeof RenderManifests>> = {}): Message
   deadlineAt: clock.now() + 30_000,
   bundleDigest: "0".repeat(64),
   path: "apps/web",
-  directory: { recurse: false, include: "", exclude: "" },
+  appName: "web",
+  options: {},
+  environment: {},
   ...extra,
 });
 const rendered = (n: number): MessageOf<typeof ManifestsRendered> => ({
@@ -64,6 +66,7 @@ const rendered = (n: number): MessageOf<typeof ManifestsRendered> => ({
   inputsDigest: "i",
   count: 4,
   sourceType: "Directory",
+  variables: [],
   warnings: [],
 });
 const lanes = [workDurable("render", "now"), workDurable("render", "bulk")];

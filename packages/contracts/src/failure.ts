@@ -72,7 +72,17 @@ export const FAILURE_CODES = {
   ),
   // Rendering.
   MANIFEST_INVALID: code("ComparisonError", false, "Correct the file at the line named."),
-  UNSUPPORTED_SOURCE_TYPE: code("ComparisonError", false, "Only plain directories are rendered so far."),
+  UNSUPPORTED_SOURCE_TYPE: code(
+    "ComparisonError",
+    false,
+    "Use a directory, Helm, Kustomize or Jsonnet; plugins are not served yet.",
+  ),
+  RENDER_REMOTE_BASE_DENIED: code("ComparisonError", false, "Copy the remote file or base into the repository."),
+  RENDER_PLUGIN_DENIED: code(
+    "ComparisonError",
+    false,
+    "Use built-in transformers, or make the chart a source of its own.",
+  ),
   RENDER_PATH_DENIED: code("ComparisonError", false, "Keep every file that is read inside the repository."),
   RENDER_LIMIT: code("ComparisonError", false, "The render went over the named limit; make the source smaller."),
   RENDER_FAILED: code("ComparisonError", true, "The render engine failed; it is tried again by itself."),

@@ -254,6 +254,15 @@ describe("supervision", () => {
     expect(engine.pids()).toHaveLength(2);
   });
 
+  it("ends a child that nobody asked anything for a while, and starts another for the next job", async () => {
+    const engine = engineWith({ idleTimeoutMs: 20 });
+    expect(await engine.render(good())).toMatchObject({ kind: "rendered" });
+    const pids = engine.pids();
+    await until("the child is gone", () => engine.pids().length === 0);
+    expect(await engine.render(good())).toMatchObject({ kind: "rendered" });
+    expect(engine.pids()).not.toEqual(pids);
+  });
+
   it("E2: a job over the memory limit fails alone", async () => {
     const engine = engineWith({ memoryLimitBytes: 96 << 20 });
     const huge = `${configMap("a")}x:\n${"- a\n".repeat(2_500_000)}`;

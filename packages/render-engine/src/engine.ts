@@ -1,7 +1,7 @@
 // Supervises the render engine's children (edge: the one place in the services where a process is started).
 //
 // A call waits in a queue, goes to an idle child, is answered, and the child is idle again. Children are started when
-// there is work for them and live on. What a child is given to read was written by strangers, so:
+// there is work for them, live on, and end when nothing was asked of them for a while. What a child is given to read was written by strangers, so:
 //
 // E1  One job at a time: whatever a job does to its child, no other job notices.
 // E2  A child that answers late, too much, or not what was asked is killed; its job fails, the next gets a new child.
@@ -38,6 +38,8 @@ export interface EngineOptions {
   children?: number;
   memoryLimitBytes?: number;
   jobTimeoutMs?: number;
+  /** How long a child waits for its next job; each holds some 50 MB. */
+  idleTimeoutMs?: number;
   replyBytesMax?: number;
   clock?: Clock;
   /** For the log: why a child was ended during a job, and how its stderr began (never shown to users). */
@@ -65,6 +67,7 @@ interface Job {
 interface Child {
   process: ChildProcessByStdio<Writable, Readable, Readable>;
   flight?: { job: Job; id: Buffer; cancelTimer: () => void };
+  cancelIdleTimer?: () => void;
   chunks: Buffer[];
   received: number;
   /** Length of the reply under way, 0 while its first four bytes are not here. */
@@ -80,6 +83,7 @@ export function createEngine(options: EngineOptions): Engine {
   const childrenMax = options.children ?? availableParallelism();
   const memoryLimitBytes = options.memoryLimitBytes ?? 512 * 1024 * 1024;
   const jobTimeoutMs = options.jobTimeoutMs ?? 30_000;
+  const idleTimeoutMs = options.idleTimeoutMs ?? 60_000;
   const replyBytesMax = options.replyBytesMax ?? 96 * 1024 * 1024;
 
   // Questions are answered in microseconds and hold up a fetch, so they pass waiting renders.
@@ -145,6 +149,7 @@ export function createEngine(options: EngineOptions): Engine {
     const id = newId();
     stamp(job.request, id);
     child.stderr = "";
+    child.cancelIdleTimer?.();
     const cancelTimer = clock.setTimer(jobTimeoutMs, () =>
       lose(
         child,
@@ -183,6 +188,9 @@ export function createEngine(options: EngineOptions): Engine {
     child.flight = undefined;
     child.chunks = [];
     child.received = child.expected = 0;
+    child.cancelIdleTimer = clock.setTimer(idleTimeoutMs, () =>
+      lose(child, failed("RENDER_FAILED", "The render engine had nothing to do."), "idle"),
+    );
     // The next job goes out before this one's promise runs on: the child works while we do.
     dispatch();
     job.settle(outcome);
@@ -197,6 +205,7 @@ export function createEngine(options: EngineOptions): Engine {
     child.lost = true;
     children.delete(child);
     child.chunks = [];
+    child.cancelIdleTimer?.();
     child.process.kill("SIGKILL");
     const { flight } = child;
     if (flight) {

@@ -10,6 +10,7 @@ const HONOURED = new Set([
   "timeout.reconciliation",
   "timeout.reconciliation.jitter",
   "application.resourceTrackingMethod",
+  "kustomize.buildOptions",
   // Argo CD's own front end; they mean nothing to reconciliation.
   "url",
   "admin.enabled",
@@ -43,6 +44,7 @@ export function settingsOf(
       trackingMethod: trackingMethod ?? "annotation",
       pollIntervalMs: pollIntervalMs ?? POLL_INTERVAL_MS,
       pollJitterMs,
+      buildOptions: text("kustomize.buildOptions") || undefined,
     },
     problems,
   };

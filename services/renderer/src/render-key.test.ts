@@ -1,18 +1,56 @@
 import { expect, test } from "vitest";
-import { renderKey } from "./render-key.ts";
+import { renderKey, type RenderKeyParts } from "./render-key.ts";
 
-const parts = { inputsDigest: "a", path: "app", directory: { recurse: false, include: "", exclude: "" } };
+const parts: RenderKeyParts = {
+  inputsDigest: "a",
+  type: "Directory",
+  path: "app",
+  appName: "guestbook",
+  options: { directory: { recurse: false } },
+  environment: {
+    namespace: "shop",
+    project: "default",
+    revision: "1".repeat(40),
+    repoURL: "u",
+    targetRevision: "main",
+  },
+  uses: { variables: [] },
+};
+const environment = (over: object) => ({ environment: { ...parts.environment, ...over } });
+const helm: RenderKeyParts = { ...parts, type: "Helm", options: {} };
 
 test("the same inputs and parameters have the same key", () => {
   expect(renderKey(parts)).toBe(renderKey(structuredClone(parts)));
 });
 
-test.each([
-  ["inputs", { ...parts, inputsDigest: "b" }],
-  ["path", { ...parts, path: "other" }],
-  ["recurse", { ...parts, directory: { ...parts.directory, recurse: true } }],
-  ["include", { ...parts, directory: { ...parts.directory, include: "*.yaml" } }],
-  ["exclude", { ...parts, directory: { ...parts.directory, exclude: "*.yaml" } }],
-])("another value of %s gives another key", (_, other) => {
-  expect(renderKey(other)).not.toBe(renderKey(parts));
+test.each<[string, RenderKeyParts, Partial<RenderKeyParts>]>([
+  ["inputs", parts, { inputsDigest: "b" }],
+  ["type", parts, { type: "Kustomize" }],
+  ["path", parts, { path: "other" }],
+  ["a directory's option", parts, { options: { directory: { recurse: true } } }],
+  ["Helm's options", helm, { options: { helm: { values: "a: 1" } } }],
+  ["the app's name, of Helm", helm, { appName: "other" }],
+  ["the namespace, of Helm", helm, environment({ namespace: "other" })],
+  ["the build options, of Kustomize", { ...parts, type: "Kustomize" }, { buildOptions: "--enable-helm" }],
+  ["the place of another source", helm, { refs: { values: "" } }],
+  [
+    "a revision that was substituted",
+    { ...parts, uses: { variables: ["ARGOCD_APP_REVISION_SHORT"] } },
+    environment({ revision: "2" }),
+  ],
+  [
+    "a project that was substituted",
+    { ...parts, uses: { variables: ["ARGOCD_APP_PROJECT_NAME"] } },
+    environment({ project: "2" }),
+  ],
+])("another value of %s gives another key", (_, one, other) => {
+  expect(renderKey({ ...one, ...other })).not.toBe(renderKey(one));
+});
+
+test.each<[string, RenderKeyParts, Partial<RenderKeyParts>]>([
+  ["the app's name, of a directory", parts, { appName: "other" }],
+  ["the revision, where nothing names it", helm, environment({ revision: "2" })],
+  ["the project, where nothing names it", helm, environment({ project: "2" })],
+])("another value of %s is the same key", (_, one, other) => {
+  expect(renderKey({ ...one, ...other })).toBe(renderKey(one));
 });

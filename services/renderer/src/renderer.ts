@@ -6,6 +6,7 @@ import type { Bus } from "@driftless/bus/connect";
 import { consumeWork, on } from "@driftless/bus/consume";
 import { type Failure, failure } from "@driftless/contracts/failure";
 import type { MessageOf } from "@driftless/contracts/message";
+import type { ChartWanted } from "@driftless/contracts/pipeline/2-fetch";
 import {
   ManifestsRendered,
   RenderFailed,
@@ -62,10 +63,10 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
         case "rendered":
           return bus.publish(ManifestsRendered, { ...reply, ...outcome.rendered });
         case "need":
-          return bus.publish(RenderNeedsFiles, { ...reply, paths: outcome.paths });
+          return bus.publish(RenderNeedsFiles, { ...reply, paths: outcome.paths, charts: outcome.charts });
         case "failed":
           failures.inc({ code: outcome.failure.code });
-          return bus.publish(RenderFailed, { ...reply, failure: outcome.failure });
+          return bus.publish(RenderFailed, { ...reply, failure: outcome.failure, inputsDigest: outcome.inputsDigest });
       }
     };
     if (command.deadlineAt < clock.now()) return; // Nobody waits for it any more; it will be asked again.
@@ -79,11 +80,19 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
     const outcome = await engine.render(jobOf(files, command));
     switch (outcome.kind) {
       case "need":
-        return outcome;
-      case "failed":
-        return { kind: "failed", failure: failure(outcome.code, outcome.message, whereOf(outcome)) };
+        return { kind: "need", paths: outcome.paths, charts: outcome.charts.map((chart) => ({ ...chart })) };
+      case "failed": {
+        const failed = failure(outcome.code, outcome.message, whereOf(outcome));
+        // What it read until then may mend it; where nothing is known, any move of the ref counts.
+        const inputs = outcome.reads && inputsOf(files, outcome.reads);
+        const inputsDigest = inputs && inputs.size > 0 ? await bus.blobs.put(encodeInputs(inputs)) : undefined;
+        return { kind: "failed", failure: failed, inputsDigest };
+      }
       case "rendered": {
-        const inputs = encodeInputs(inputsOf(files, outcome.reads));
+        const read = inputsOf(files, outcome.reads);
+        // The engine cannot have read what the bundle does not know; were it so, the key would cover too little.
+        if (!read) throw new Error("the engine reports inputs that its bundle does not hold");
+        const inputs = encodeInputs(read);
         const manifests = outcome.manifests.map(toManifest);
         const [manifestsDigest, inputsDigest] = await Promise.all([
           bus.blobs.put(encodeManifests(manifests)),
@@ -92,11 +101,18 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
         return {
           kind: "rendered",
           rendered: {
-            renderKey: renderKey({ inputsDigest, path: command.path, directory: command.directory }),
+            renderKey: renderKey({
+              inputsDigest,
+              type: outcome.type,
+              uses: outcome.uses,
+              refs: files.bundle.refs,
+              ...command,
+            }),
             manifestsDigest,
             inputsDigest,
             count: manifests.length,
-            sourceType: "Directory",
+            sourceType: outcome.type,
+            variables: outcome.uses.variables,
             warnings: outcome.warnings.map((w) =>
               failure("MANIFEST_INVALID", w.message, { file: w.file, line: w.line }),
             ),
@@ -127,12 +143,12 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
 type Known = MessageOf<typeof ManifestsRendered>;
 /** Spelled out, because Omit of an open object loses its keys. */
 type Rendered = {
-  [K in "renderKey" | "manifestsDigest" | "inputsDigest" | "count" | "sourceType" | "warnings"]: Known[K];
+  [K in "renderKey" | "manifestsDigest" | "inputsDigest" | "count" | "sourceType" | "variables" | "warnings"]: Known[K];
 };
 type Answer =
   | { kind: "rendered"; rendered: Rendered }
-  | { kind: "need"; paths: string[] }
-  | { kind: "failed"; failure: Failure };
+  | { kind: "need"; paths: string[]; charts: ChartWanted[] }
+  | { kind: "failed"; failure: Failure; inputsDigest?: string };
 
 const gone = (digest: string): Answer => ({
   kind: "failed",
@@ -143,8 +159,12 @@ function jobOf(files: BundleFiles, command: Command): RenderJob {
   const { bundle } = files;
   return {
     path: command.path,
-    appName: command.app.name,
-    directory: command.directory,
+    appName: command.appName,
+    ...command.options,
+    environment: command.environment,
+    buildOptions: command.buildOptions,
+    refs: bundle.refs,
+    charts: bundle.charts,
     complete: bundle.complete,
     absent: bundle.absent,
     entries: [...bundle.entries].map(([path, entry]) => ({

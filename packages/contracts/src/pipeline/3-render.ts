@@ -4,13 +4,27 @@ import { Failure } from "../failure.ts";
 import { Reply, Request } from "../identity.ts";
 import { defineMessage } from "../message.ts";
 import { subject } from "../subject.ts";
+import { ChartWanted } from "./2-fetch.ts";
 
-export const DirectoryOptions = z.looseObject({
-  recurse: z.boolean().default(false),
-  include: z.string().default(""),
-  exclude: z.string().default(""),
+/** The options of a source under Argo CD's names, as they stand in the Application: the render engine knows them all. */
+export const SourceOptions = z.looseObject({
+  directory: z.looseObject({}).optional(),
+  helm: z.looseObject({}).optional(),
+  kustomize: z.looseObject({}).optional(),
 });
-export type DirectoryOptions = z.infer<typeof DirectoryOptions>;
+export type SourceOptions = z.infer<typeof SourceOptions>;
+
+/** Values of the build environment (`$ARGOCD_APP_…`) that the Application and its revision give. */
+export const BuildEnvironment = z.looseObject({
+  /** The destination's. */
+  namespace: z.string().optional(),
+  project: z.string().optional(),
+  /** Full commit id. */
+  revision: z.string().optional(),
+  repoURL: z.string().optional(),
+  targetRevision: z.string().optional(),
+});
+export type BuildEnvironment = z.infer<typeof BuildEnvironment>;
 
 export const RenderManifests = defineMessage({
   name: "RenderManifests",
@@ -18,7 +32,12 @@ export const RenderManifests = defineMessage({
   schema: Request.extend({
     bundleDigest: z.string(),
     path: z.string(),
-    directory: DirectoryOptions,
+    /** `<namespace>_<name>` outside the control plane's namespace. */
+    appName: z.string(),
+    options: SourceOptions,
+    environment: BuildEnvironment,
+    /** `kustomize.buildOptions` of argocd-cm. */
+    buildOptions: z.string().optional(),
   }),
   subject: (m) => subject("cmd", "render", m.lane),
   messageId: (m) => m.requestId,
@@ -36,17 +55,19 @@ export const ManifestsRendered = defineMessage({
     inputsDigest: z.string(),
     count: z.number().int(),
     sourceType: z.enum(["Directory", "Helm", "Kustomize", "Plugin"]),
+    /** Variables of the build environment that had a part in it: another value makes it another render. */
+    variables: z.array(z.string()).default([]),
     warnings: z.array(Failure),
   }),
   subject: (m) => subject("res", m.shard, "render"),
   messageId: (m) => `${m.requestId}.done`,
 });
 
-/** The engine looked for files that the bundle lacks; the controller fetches again with them. */
+/** The engine looked for files or charts that the bundle lacks; the controller fetches again with them. */
 export const RenderNeedsFiles = defineMessage({
   name: "RenderNeedsFiles",
   kind: "result",
-  schema: Reply.extend({ paths: z.array(z.string()) }),
+  schema: Reply.extend({ paths: z.array(z.string()), charts: z.array(ChartWanted).default([]) }),
   subject: (m) => subject("res", m.shard, "render"),
   messageId: (m) => `${m.requestId}.needs`,
 });

@@ -9,6 +9,7 @@ import type {
 } from "@driftless/contracts/application";
 import type { Failure } from "@driftless/contracts/failure";
 import type { Cause, Health, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
+import type { ChartWanted } from "@driftless/contracts/pipeline/2-fetch";
 import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
 import type { Wish } from "./events.ts";
@@ -24,6 +25,11 @@ export interface Render {
   manifestsDigest: string;
   inputsDigest: string;
   sourceType: string;
+  /** Variables of the build environment that it used; where the revision is among them, each commit is a change. */
+  variables: readonly string[];
+  /** What the render engine asked for outside the source's path; the next pass brings it along at once. */
+  extraPaths: readonly string[];
+  charts: readonly ChartWanted[];
   /** Of the parameters it was rendered with. */
   sourceHash: string;
   targetRevision: string;
@@ -62,8 +68,11 @@ export interface Pass {
   requestId: string;
   sentAt: number;
   extraPaths: readonly string[];
+  charts: readonly ChartWanted[];
   /** How often it went back a hop; more than a few times means that bodies do not last. */
   hopsBack: number;
+  /** A body was gone in this pass, so that what the last operation applied may be gone as well. */
+  bodyGone?: boolean;
   fetched?: { revision: string; observation: number; bundleDigest?: string };
   render?: Render;
   timings: Omit<HopTimings, "totalMs">;

@@ -45,6 +45,11 @@ export function alreadyAttempted(state: OperationState | undefined, render: Rend
   );
 }
 
+export const NONDETERMINISTIC = failure(
+  "NONDETERMINISTIC_RENDER",
+  "the same inputs rendered differently; what was applied last stays, and nothing else is",
+);
+
 /** The same inputs, parameters and tools gave other manifests: not a new desired state (DESIGN §3). */
 export function nondeterministic(state: OperationState | undefined, render: Render): boolean {
   const before = infoOf(state?.operation, INFO.manifestsDigest);

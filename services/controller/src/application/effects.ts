@@ -9,7 +9,7 @@ import type { Context } from "./context.ts";
 import type { EffectName } from "./effect-names.ts";
 import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
-import { knownRender, requestId, rfc3339, suspects, watchKey } from "./look.ts";
+import { inputsDigestOf, knownRender, requestId, rfc3339, suspects, watchKey } from "./look.ts";
 import { conditionsOf } from "./status.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
 import { inventoryOf } from "./view.ts";
@@ -87,23 +87,31 @@ type EffectFunction = (context: Context, event: AppEvent, at: number) => Effect[
 export const EFFECTS: Record<EffectName, EffectFunction> = {
   fetchSource: (context, _event, at) => {
     const pass = context.pass!;
-    const known = pass.extraPaths.length === 0 ? knownRender(context) : undefined;
+    // Once a render has asked for more, it needs a bundle.
+    const known = pass.fetched === undefined ? knownRender(context) : undefined;
     return publish(FetchSource, {
       ...passRequest(context, at, FETCH_DEADLINE_MS),
       source: { ...context.view.desired!.source, targetRevision: pass.targetRevision },
       freshness: pass.freshness,
-      inputsDigest: known?.inputsDigest,
+      inputsDigest: inputsDigestOf(known),
       extraPaths: [...pass.extraPaths],
+      ...(pass.charts.length > 0 ? { charts: [...pass.charts] } : {}),
     });
   },
 
-  renderManifests: (context, _event, at) =>
-    publish(RenderManifests, {
+  renderManifests: (context, _event, at) => {
+    const { source, sourceOptions, appName, environment, buildOptions } = context.view.desired!;
+    const { bundleDigest, revision } = context.pass!.fetched!;
+    return publish(RenderManifests, {
       ...passRequest(context, at),
-      bundleDigest: context.pass!.fetched!.bundleDigest!,
-      path: context.view.desired!.source.path,
-      directory: context.view.desired!.directory,
-    }),
+      bundleDigest: bundleDigest!,
+      path: source.path,
+      appName,
+      options: sourceOptions,
+      environment: { ...environment, revision },
+      buildOptions,
+    });
+  },
 
   computeDiff: (context, _event, at) =>
     publish(ComputeDiff, {
@@ -126,7 +134,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     return publish(WatchSource, {
       ...request(context, `${requestId(context)}-watch`, "bulk", at, FETCH_DEADLINE_MS),
       source: view.desired.source,
-      inputsDigest: render.inputsDigest,
+      inputsDigest: inputsDigestOf(render),
       revision: render.revision,
       pollIntervalMs: view.pollIntervalMs,
       pollJitterMs: view.pollJitterMs,

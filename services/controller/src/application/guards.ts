@@ -3,7 +3,7 @@ import { isRetryable } from "@driftless/contracts/failure";
 import type { Context } from "./context.ts";
 import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
-import { HOPS_BACK_MAX, beginsAtDiff, knownRender, needsPrediction } from "./look.ts";
+import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction } from "./look.ts";
 import { canRetry, deletionConsent, isNews, isSuperseded, mayRenderAgain, predictionFailures } from "./operation.ts";
 
 export interface Asked {
@@ -52,7 +52,7 @@ export const GUARDS = {
     passAnswer(asked) && asked.event.type === "SourceFetched" && asked.event.message.bundleDigest === undefined,
   isBodyGone: (asked: Asked) =>
     passAnswer(asked) && bodyGone(asked.event) && asked.context.pass!.hopsBack < HOPS_BACK_MAX,
-  mayFetchMore: (asked: Asked) => passAnswer(asked) && asked.context.pass!.hopsBack < HOPS_BACK_MAX,
+  mayFetchMore: (asked: Asked) => passAnswer(asked) && asked.context.pass!.hopsBack < NEEDS_MAX,
   needsPrediction: ({ context }: Asked) => needsPrediction(context),
 
   isSynced: ({ context }: Asked) => context.verdict === "Synced",

@@ -9,7 +9,7 @@ import { isNewer } from "@driftless/kube/resource-version";
 import { keyText } from "@driftless/manifests/resource-key";
 import { keyOf, mergeWishes, type Context, type ObjectState, type Pass, type Render } from "./context.ts";
 import { unsupportedInOperation } from "./unsupported.ts";
-import { decide, verdictOf } from "./decision.ts";
+import { decide, NONDETERMINISTIC, nondeterministic, verdictOf } from "./decision.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { INFO, infoOf } from "./operation-record.ts";
 import { objectAllowed } from "./project.ts";
@@ -24,6 +24,9 @@ export const requestId = (context: Context): string => `${context.nonce}-${conte
 
 /** How many hops back one pass may take before it gives up: bodies that vanish at once never end it otherwise. */
 export const HOPS_BACK_MAX = 5;
+
+/** How often a render may ask for more: each asking may show another base or value file that names the next. */
+export const NEEDS_MAX = 20;
 
 const GRACE_MS = 180_000;
 
@@ -148,6 +151,7 @@ export function beginPass(context: Context, at: number): Partial<Context> {
   const wished = context.wish!;
   const desired = context.view.desired!;
   const { request, operation } = context;
+  const render = context.render?.sourceHash === context.view.sourceHash ? context.render : undefined;
   const named = operation?.retryDue ? operation.render.revision : request?.field.sync?.revision;
   const pinned = Boolean(named) && named !== desired.source.targetRevision;
   const pass: Pass = {
@@ -160,7 +164,8 @@ export function beginPass(context: Context, at: number): Partial<Context> {
     pinned,
     requestId: "",
     sentAt: at,
-    extraPaths: [],
+    extraPaths: render?.extraPaths ?? [],
+    charts: render?.charts ?? [],
     hopsBack: 0,
     render: operation?.retryDue ? operation.render : undefined,
     timings: {},
@@ -197,11 +202,22 @@ export function knownRender(context: Context): Render | undefined {
     manifestsDigest: info(INFO.manifestsDigest),
     inputsDigest: info(INFO.inputsDigest),
     sourceType: view.status.sourceType ?? "Directory",
+    variables: info(INFO.variables).split(",").filter(Boolean),
+    extraPaths: [],
+    charts: [],
     sourceHash: view.sourceHash,
     targetRevision: view.desired.source.targetRevision,
     sourceField: view.desired.sourceField,
   };
 }
+
+/** Whether equal inputs give an equal render: not where the commit's own name is in it. */
+export const usesRevision = (render: Render): boolean =>
+  render.variables.some((name) => name.startsWith("ARGOCD_APP_REVISION"));
+
+/** The inputs that a render stands for; without them any commit is a change. */
+export const inputsDigestOf = (render: Render | undefined): string | undefined =>
+  render && !usesRevision(render) ? render.inputsDigest : undefined;
 
 /** A new request of the pass is about to be sent. */
 export const send = (context: Context, at: number): Partial<Context> => ({
@@ -230,8 +246,22 @@ export function acceptFetch(context: Context, event: EventOf<"SourceFetched">): 
       sourceField: context.view.desired!.sourceField,
     },
   };
-  return { pass: next, observationSeen: Math.max(context.observationSeen, message.observation) };
+  return {
+    pass: next,
+    observationSeen: Math.max(context.observationSeen, message.observation),
+    // Whoever gives a bundle out waits to hear again what is read of it.
+    ...(message.bundleDigest === undefined ? {} : { watched: undefined }),
+  };
 }
+
+/**
+ * The same inputs, parameters and tools gave other manifests than those of the last operation (`randAlphaNum`, `genCA`):
+ * not a new desired state (DESIGN §3). What was applied then stays what is desired, as long as it is still stored.
+ */
+const keptManifests = (context: Context, rendered: Render): string | undefined =>
+  context.pass!.bodyGone || !nondeterministic(context.operationState, rendered)
+    ? undefined
+    : infoOf(context.operationState?.operation, INFO.manifestsDigest);
 
 export function acceptRender(context: Context, event: EventOf<"ManifestsRendered">): Partial<Context> {
   const pass = context.pass!;
@@ -243,24 +273,45 @@ export function acceptRender(context: Context, event: EventOf<"ManifestsRendered
     manifestsDigest: message.manifestsDigest,
     inputsDigest: message.inputsDigest,
     sourceType: message.sourceType,
+    variables: message.variables,
+    extraPaths: pass.extraPaths,
+    charts: pass.charts,
     sourceHash: context.view.sourceHash,
     targetRevision: pass.targetRevision,
     sourceField: context.view.desired!.sourceField,
   };
-  return { pass: { ...pass, render, timings: timed(context, "renderMs", event.at) }, warnings: message.warnings };
+  const kept = keptManifests(context, render);
+  const timings = timed(context, "renderMs", event.at);
+  if (kept === undefined) return { pass: { ...pass, render, timings }, warnings: message.warnings };
+  return {
+    pass: { ...pass, render: { ...render, manifestsDigest: kept }, timings },
+    warnings: [...message.warnings, NONDETERMINISTIC],
+  };
 }
 
-export function fetchMore(context: Context, paths: readonly string[]): Partial<Context> {
+/** What the render lacked, from the very commit that it saw unless another has come since. */
+export function fetchMore(context: Context, event: EventOf<"RenderNeedsFiles">): Partial<Context> {
   const pass = context.pass!;
+  const { paths, charts } = event.message;
+  const asked = new Map([...pass.charts, ...charts].map((chart) => [JSON.stringify(chart), chart]));
   return {
-    pass: { ...pass, extraPaths: [...new Set([...pass.extraPaths, ...paths])], hopsBack: pass.hopsBack + 1 },
+    pass: {
+      ...pass,
+      freshness: "observed",
+      extraPaths: [...new Set([...pass.extraPaths, ...paths])],
+      charts: [...asked.values()],
+      hopsBack: pass.hopsBack + 1,
+    },
   };
 }
 
 /** A body is gone: fetch and render as if nothing were known. */
 export function hopBack(context: Context): Partial<Context> {
   const pass = context.pass!;
-  return { render: undefined, pass: { ...pass, hard: true, render: undefined, hopsBack: pass.hopsBack + 1 } };
+  return {
+    render: undefined,
+    pass: { ...pass, hard: true, bodyGone: true, render: undefined, hopsBack: pass.hopsBack + 1 },
+  };
 }
 
 export const renderOf = (context: Context): Render => (context.pass?.render ?? context.render)!;
@@ -417,6 +468,8 @@ export function failPass(context: Context, failures: readonly Failure[], at: num
     since: pass?.since ?? at,
     timings: pass?.timings ?? {},
     answeredRefresh: pass?.refreshAnnotation ?? context.answeredRefresh,
+    // Something else is watched for now; what was is to be said again.
+    watched: undefined,
     pass: undefined,
     ...(ended
       ? {
@@ -456,7 +509,7 @@ export function failuresOf(event: AppEvent, hop: string): readonly Failure[] {
       return [
         failure(
           "RENDER_LIMIT",
-          `the render asked for more files ${HOPS_BACK_MAX} times: ${event.message.paths.slice(0, 3).join(", ")}`,
+          `the render asked for more files ${NEEDS_MAX} times: ${event.message.paths.slice(0, 3).join(", ")}`,
         ),
       ];
     default:
@@ -471,5 +524,5 @@ export const spreadOf = (context: Context): number => (fnv1a32(`${context.view.r
 /** What makes another WatchSource necessary. */
 export function watchKey(context: Context): string {
   const { view, render } = context;
-  return [view.sourceHash, view.desired?.source.targetRevision, render?.inputsDigest, view.pollIntervalMs].join("|");
+  return [view.sourceHash, view.desired?.source.targetRevision, inputsDigestOf(render), view.pollIntervalMs].join("|");
 }

@@ -155,6 +155,7 @@ class Play {
       inputsDigest: "inputs-1",
       count: 2,
       sourceType: "Directory",
+      variables: [],
       warnings: [],
       ...over,
     });
@@ -334,8 +335,26 @@ describe("a look", () => {
 
   test("fetches more files when the engine asks for them", () => {
     const play = new Play(application()).look().fetched();
-    play.answer("RenderManifests", "RenderNeedsFiles", { paths: ["base/x.yaml"] });
+    play.answer("RenderManifests", "RenderNeedsFiles", { paths: ["base/x.yaml"], charts: [] });
     expect(play.last("FetchSource")["extraPaths"]).toEqual(["base/x.yaml"]);
+    expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
+    play
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    play.look();
+    expect(play.last("FetchSource")).toMatchObject({ extraPaths: ["base/x.yaml"], inputsDigest: "inputs-1" });
+  });
+
+  test("renders every commit anew when the last render used the revision, and says so to the fetcher", () => {
+    const play = new Play(application())
+      .look()
+      .fetched()
+      .rendered({ variables: ["ARGOCD_APP_REVISION_SHORT"] });
+    play.compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.last("WatchSource")["inputsDigest"]).toBeUndefined();
+    play.look();
+    expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
   });
 
   test("that is not answered in time says so and is repeated", () => {
@@ -573,21 +592,27 @@ describe("an automated sync", () => {
     expect(play.status()["conditions"][0].message).toContain("[PROJECT_DENIED]");
   });
 
-  test("holds back when the same inputs rendered differently", () => {
+  const messages = (play: Play): string =>
+    (play.status()["conditions"] as { message: string }[]).map((one) => one.message).join();
+
+  test("keeps to what it applied when the same inputs rendered differently", () => {
     const play = Play.synced({ selfHeal: true });
-    play
-      .look({ hard: true })
-      .fetched({ observation: 2 })
-      .rendered({ manifestsDigest: "random" })
-      .compared([{ ...WEB, verdict: "Suspect", live: live() }]);
+    play.look({ hard: true }).fetched({ observation: 2 }).rendered({ manifestsDigest: "random" });
+    expect(play.last("ComputeDiff")["target"].manifestsDigest).toBe("manifests-1");
+    play.compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.sync).toBe("Synced");
+    expect(messages(play)).toContain("[NONDETERMINISTIC_RENDER]");
+  });
+
+  test("holds back when the same inputs rendered differently and what it applied is no longer stored", () => {
+    const play = Play.synced({ selfHeal: true });
+    play.look({ hard: true }).fetched({ observation: 2 }).rendered({ manifestsDigest: "random" });
+    play.answer("ComputeDiff", "DiffFailed", { failure: { code: "BLOB_GONE", message: "gone" }, failures: [] });
+    play.fetched({ observation: 2 }).rendered({ manifestsDigest: "random" });
+    play.compared([{ ...WEB, verdict: "Suspect", live: live() }]);
     play.predicted([{ ...WEB, outcome: "differs", live: live() }]);
     expect(play.sync).toBe("OutOfSync");
-    expect(
-      play
-        .status()
-        ["conditions"].map((one: { message: string }) => one.message)
-        .join(),
-    ).toContain("[NONDETERMINISTIC_RENDER]");
+    expect(messages(play)).toContain("[NONDETERMINISTIC_RENDER]");
   });
 });
 
@@ -891,9 +916,9 @@ describe("what is refused", () => {
   test.each([
     ["sources", { sources: [{ repoURL: "x" }] }, "UNSUPPORTED_FIELD spec.sources"],
     [
-      "helm",
-      { source: { repoURL: "https://h/r", path: ".", helm: { releaseName: "x" } } },
-      "UNSUPPORTED_FIELD spec.source.helm",
+      "a plugin",
+      { source: { repoURL: "https://h/r", path: ".", plugin: { name: "x" } } },
+      "UNSUPPORTED_FIELD spec.source.plugin",
     ],
     ["no repository", { source: { path: "." } }, "[SPEC_INVALID]"],
     ["a project that is not there", { project: "other" }, "[PROJECT_NOT_FOUND]"],

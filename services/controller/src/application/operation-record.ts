@@ -14,6 +14,7 @@ export const INFO = {
   manifestsDigest: `${PREFIX}manifests-digest`,
   inputsDigest: `${PREFIX}inputs-digest`,
   sourceHash: `${PREFIX}source-hash`,
+  variables: `${PREFIX}render-variables`,
 } as const;
 
 export function infoOf(operation: OperationField | undefined, name: string): string | undefined {
@@ -28,6 +29,9 @@ export function withInfo(operation: Operation): OperationField {
     [INFO.manifestsDigest, operation.render.manifestsDigest],
     [INFO.inputsDigest, operation.render.inputsDigest],
     [INFO.sourceHash, operation.render.sourceHash],
+    ...(operation.render.variables.length > 0
+      ? [[INFO.variables, operation.render.variables.join()] satisfies [string, string]]
+      : []),
   ];
   const theirs = (operation.field.info ?? []).filter((entry) => !entry.name?.startsWith(PREFIX));
   return {

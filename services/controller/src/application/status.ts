@@ -1,9 +1,9 @@
 // Status (pure): from the context to what the Application should say, in Argo CD's shape, and the merge patch that
 // brings it there. Comparing with what is there already means that a look which finds nothing new writes nothing.
 import type { Application, ApplicationStatus, ConditionField, ResourceStatus } from "@driftless/contracts/application";
-import { FAILURE_CODES, failure, failureText, type Failure } from "@driftless/contracts/failure";
+import { FAILURE_CODES, failureText, type Failure } from "@driftless/contracts/failure";
 import type { Context, ObjectState } from "./context.ts";
-import { nondeterministic } from "./decision.ts";
+import { NONDETERMINISTIC, nondeterministic } from "./decision.ts";
 import { appHealth } from "./health.ts";
 import { seconds } from "./look.ts";
 import { predictionFailures } from "./operation.ts";
@@ -14,6 +14,7 @@ export type Json = Record<string, unknown>;
 const WARNING_CONDITIONS: Partial<Record<Failure["code"], string>> = {
   DUPLICATE_RESOURCE: "RepeatedResourceWarning",
   RESOURCE_OWNED_BY_OTHER: "SharedResourceWarning",
+  NONDETERMINISTIC_RENDER: FAILURE_CODES.NONDETERMINISTIC_RENDER.condition,
 };
 
 const condition = (one: Failure): ConditionField => ({
@@ -30,9 +31,7 @@ export function conditionsOf(context: Context): ConditionField[] {
   const conditions: ConditionField[] = view.blocked.map(condition);
   if (view.desired) conditions.push(...(failed?.failures ?? []).map(condition));
   if (view.desired && render && nondeterministic(context.operationState, render)) {
-    conditions.push(
-      condition(failure("NONDETERMINISTIC_RENDER", "the same inputs rendered differently; nothing is applied")),
-    );
+    conditions.push(condition(NONDETERMINISTIC));
   }
   if (context.syncCondition) conditions.push(context.syncCondition);
   else if (!context.operation) conditions.push(...predictionFailures(context).slice(0, 5).map(condition));

@@ -77,7 +77,7 @@ export const STEPS = {
   }),
   acceptFetch: from("SourceFetched", look.acceptFetch),
   acceptRender: from("ManifestsRendered", look.acceptRender),
-  fetchMore: from("RenderNeedsFiles", (context, event) => look.fetchMore(context, event.message.paths)),
+  fetchMore: from("RenderNeedsFiles", look.fetchMore),
   hopBack: look.hopBack,
   acceptDiff: from("DiffComputed", look.acceptDiff),
   acceptPrediction: from("StepPredicted", look.acceptPrediction),

@@ -10,10 +10,8 @@ test.each([
   ["spec.sourceHydrator", { sourceHydrator: { drySource: {} } }],
   ["spec.ignoreDifferences", { ignoreDifferences: [{ kind: "Deployment" }] }],
   ["spec.source.chart", { source: { ...source, chart: "x" } }],
-  ["spec.source.helm", { source: { ...source, helm: { releaseName: "x" } } }],
-  ["spec.source.kustomize", { source: { ...source, kustomize: { namePrefix: "x" } } }],
+  ["spec.source.kustomize.version", { source: { ...source, kustomize: { version: "v4" } } }],
   ["spec.source.plugin", { source: { ...source, plugin: { name: "x" } } }],
-  ["spec.source.directory.jsonnet", { source: { ...source, directory: { jsonnet: { libs: ["x"] } } } }],
   ["spec.source.repoURL=oci://", { source: { repoURL: "oci://h/r", path: "." } }],
   ["spec.syncPolicy.managedNamespaceMetadata", { syncPolicy: { managedNamespaceMetadata: { labels: { a: "b" } } } }],
   ["spec.syncPolicy.retry.refresh", { syncPolicy: { retry: { refresh: true } } }],
@@ -24,6 +22,14 @@ test.each([
   ["spec.syncPolicy.syncOptions[Novelty=1]", { syncPolicy: { syncOptions: ["Novelty=1"] } }],
 ])("%s", (path, spec) => {
   expect(unsupportedInApplication({ metadata, spec: { source, ...spec } })).toEqual([path]);
+});
+
+test.each([
+  [{ helm: { releaseName: "x", valueFiles: ["a.yaml"] } }],
+  [{ kustomize: { namePrefix: "x" } }],
+  [{ directory: { jsonnet: { libs: ["x"] }, disableExtensionFilter: true } }],
+])("%o of a source is honoured", (over) => {
+  expect(unsupportedInApplication({ metadata, spec: { source: { ...source, ...over } } })).toEqual([]);
 });
 
 test("empty members and options that change nothing pass", () => {

@@ -22,8 +22,7 @@ const optionPaths = (options: readonly string[] | undefined, path: string): stri
   unsupportedSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
 
 const SPEC = ["sources", "sourceHydrator", "ignoreDifferences"];
-const SOURCE = ["chart", "helm", "kustomize", "plugin", "ref", "tagPrefix"];
-const DIRECTORY = ["jsonnet", "disableExtensionFilter"];
+const SOURCE = ["chart", "plugin", "ref", "tagPrefix"];
 
 const COMPARE_OPTIONS_HONOURED = new Set(["ServerSideDiff=true", "IncludeMutationWebhook=true"]);
 
@@ -36,7 +35,8 @@ export function unsupportedInApplication(app: Application): string[] {
   return [
     ...presentIn(spec, "spec", SPEC),
     ...presentIn(spec?.source, "spec.source", SOURCE),
-    ...presentIn(spec?.source?.directory, "spec.source.directory", DIRECTORY),
+    // Would choose another Kustomize than the one that is built in.
+    ...presentIn(spec?.source?.kustomize, "spec.source.kustomize", ["version"]),
     ...(spec?.source?.repoURL?.startsWith("oci://") ? ["spec.source.repoURL=oci://"] : []),
     ...presentIn(spec?.syncPolicy, "spec.syncPolicy", ["managedNamespaceMetadata"]),
     ...presentIn(spec?.syncPolicy?.retry, "spec.syncPolicy.retry", ["refresh"]),

@@ -11,7 +11,7 @@ import {
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, Destination, ObjectKey } from "@driftless/contracts/identity";
 import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
-import type { DirectoryOptions } from "@driftless/contracts/pipeline/3-render";
+import type { BuildEnvironment, SourceOptions } from "@driftless/contracts/pipeline/3-render";
 import type { Target } from "@driftless/contracts/pipeline/4-diff";
 import type { AppProject, AppProjectSpec } from "@driftless/contracts/project";
 import { repositoryHash } from "@driftless/contracts/repository";
@@ -32,6 +32,8 @@ export interface Settings {
   trackingMethod: Target["trackingMethod"];
   pollIntervalMs: number;
   pollJitterMs?: number;
+  /** `kustomize.buildOptions`. */
+  buildOptions?: string;
 }
 
 export interface RetryPolicy {
@@ -47,7 +49,11 @@ export interface Desired {
   source: SourceRef;
   /** As written, for the status. */
   sourceField: ApplicationSource;
-  directory: DirectoryOptions;
+  sourceOptions: SourceOptions;
+  appName: string;
+  /** All of it but the revision. */
+  environment: BuildEnvironment;
+  buildOptions?: string;
   destination: Destination;
   project: AppProjectSpec;
   automated?: { prune: boolean; selfHeal: boolean; allowEmpty: boolean };
@@ -71,7 +77,7 @@ export interface AppView {
   blocked: readonly Failure[];
   /** Of everything that makes the actor look again when it changes. */
   desiredHash: string;
-  /** Source and directory only: another one means that the last render says nothing. */
+  /** Source and parameters only: another one means that the last render says nothing. */
   sourceHash: string;
   operation?: OperationField;
   operationHash: string;
@@ -91,7 +97,7 @@ export interface AppView {
 const hash = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
 
 /** Bumped when a new version of Driftless renders the same inputs otherwise: kept renders are then not reused. */
-const RENDER_GENERATION = 1;
+const RENDER_GENERATION = 2;
 
 export function viewOf(
   raw: unknown,
@@ -112,7 +118,7 @@ export function viewOf(
   // A status that somebody wrote by hand is not the spec: what is wrong there is left out silently.
   const wrong = reading.problems.filter((problem) => problem.path.startsWith("spec"));
   const blocked = wrong.length > 0 ? wrong.map(specInvalid) : specFailures(app, ref, project);
-  const desired = blocked.length === 0 ? desiredOf(app, project!.spec ?? {}, settings) : undefined;
+  const desired = blocked.length === 0 ? desiredOf(app, ref, project!.spec ?? {}, settings) : undefined;
   const annotations = metadata.annotations ?? {};
   return {
     ref,
@@ -122,7 +128,13 @@ export function viewOf(
     pollJitterMs: settings.pollJitterMs,
     desired,
     blocked,
-    desiredHash: hash([app.spec ?? null, desired?.project ?? null, desired?.trackingMethod, blocked]),
+    desiredHash: hash([
+      app.spec ?? null,
+      desired?.project ?? null,
+      desired?.trackingMethod,
+      desired?.parametersHash,
+      blocked,
+    ]),
     sourceHash: hash([desired?.source ?? null, desired?.parametersHash]),
     operation: app.operation,
     operationHash: app.operation ? hash(app.operation) : "",
@@ -190,25 +202,39 @@ function specFailures(app: Application, ref: AppRef, project: AppProject | undef
   return projectDenies(ref.project, spec, { repoURL: source!.repoURL!, destination: destination! });
 }
 
-function desiredOf(app: Application, project: AppProjectSpec, settings: Settings): Desired {
+function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, settings: Settings): Desired {
   const spec = app.spec!;
   const source = spec.source!;
-  const directory: DirectoryOptions = {
-    recurse: source.directory?.recurse ?? false,
-    include: source.directory?.include ?? "",
-    exclude: source.directory?.exclude ?? "",
+  const { directory, helm, kustomize, tagPrefix } = source;
+  const sourceOptions: SourceOptions = {
+    ...(directory ? { directory } : {}),
+    ...(helm ? { helm } : {}),
+    ...(kustomize ? { kustomize } : {}),
   };
   const automated = spec.syncPolicy?.automated;
   const { server, name, namespace } = spec.destination!;
+  const appName = ref.namespace === settings.controlPlaneNamespace ? ref.name : `${ref.namespace}_${ref.name}`;
+  const targetRevision = source.targetRevision ?? "";
+  const environment: BuildEnvironment = {
+    ...(namespace ? { namespace } : {}),
+    project: ref.project,
+    repoURL: source.repoURL!,
+    targetRevision,
+  };
+  const { buildOptions } = settings;
   return {
     source: {
       repoURL: source.repoURL!,
       repository: repositoryHash(source.repoURL!),
-      targetRevision: source.targetRevision ?? "",
+      targetRevision,
       path: source.path!,
+      ...(tagPrefix ? { tagPrefix } : {}),
     },
     sourceField: source,
-    directory,
+    sourceOptions,
+    appName,
+    environment,
+    buildOptions,
     destination: { ...(server ? { server } : {}), ...(name ? { name } : {}), ...(namespace ? { namespace } : {}) },
     project,
     automated:
@@ -224,7 +250,7 @@ function desiredOf(app: Application, project: AppProjectSpec, settings: Settings
     retry: spec.syncPolicy?.retry,
     historyLimit: spec.revisionHistoryLimit ?? 10,
     trackingMethod: settings.trackingMethod,
-    parametersHash: hash([RENDER_GENERATION, directory, source.path]),
+    parametersHash: hash([RENDER_GENERATION, sourceOptions, source.path, appName, environment, buildOptions]),
   };
 }
 
