@@ -16,16 +16,19 @@ export type BundlePlan = {
   entries: Map<string, { kind: BundleEntry["kind"]; oid: string }>;
 };
 
-/** Which files a bundle consists of: the path's whole subtree, and what the render engine looked for elsewhere. */
+/**
+ * Which files a bundle consists of: the path's whole subtree, and what the render engine looked for elsewhere. Without a
+ * path only the latter: of a repository that is referred to, only what is read.
+ */
 export function planBundle(
   readTree: ReadTree,
   root: string,
-  sourcePath: string,
+  sourcePath: string | undefined,
   extraPaths: readonly string[],
   limits: BundleLimits = defaultBundleLimits,
 ): BundlePlan {
-  const path = normalizePath(sourcePath);
-  if (path === undefined || sourcePath.startsWith("/"))
+  const path = normalizePath(sourcePath ?? "");
+  if (path === undefined || sourcePath?.startsWith("/"))
     throw new GitFailure("PATH_NOT_FOUND", `the path ${JSON.stringify(sourcePath)} is outside the repository`);
   const plan: BundlePlan = { path, complete: [], absent: [], entries: new Map() };
 
@@ -39,16 +42,18 @@ export function planBundle(
     for (const child of readTree(entry.oid)) add(join(at, child.name), child, depth + 1);
   };
 
-  const source = entryAt(readTree, root, path);
-  if (!source)
-    throw new GitFailure("PATH_NOT_FOUND", `there is no directory ${JSON.stringify(sourcePath)} at this revision`);
-  if (source.kind !== "tree")
-    throw new GitFailure(
-      "PATH_NOT_FOUND",
-      `${JSON.stringify(sourcePath)} is a ${source.kind}, not a directory, at this revision`,
-    );
-  plan.complete.push(path);
-  add(path, source, 0);
+  if (sourcePath !== undefined) {
+    const source = entryAt(readTree, root, path);
+    if (!source)
+      throw new GitFailure("PATH_NOT_FOUND", `there is no directory ${JSON.stringify(sourcePath)} at this revision`);
+    if (source.kind !== "tree")
+      throw new GitFailure(
+        "PATH_NOT_FOUND",
+        `${JSON.stringify(sourcePath)} is a ${source.kind}, not a directory, at this revision`,
+      );
+    plan.complete.push(path);
+    add(path, source, 0);
+  }
 
   for (const extra of new Set(extraPaths)) {
     const wanted = normalizePath(extra);
@@ -63,7 +68,7 @@ export function planBundle(
   return plan;
 
   function over(which: string, what: string): never {
-    throw new GitFailure("FETCH_LIMIT", `the source ${JSON.stringify(sourcePath)} has more than ${what}`, { which });
+    throw new GitFailure("FETCH_LIMIT", `the source ${JSON.stringify(path)} has more than ${what}`, { which });
   }
 }
 

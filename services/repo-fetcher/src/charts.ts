@@ -149,10 +149,15 @@ export class ChartRepository {
     return ok([...inputs].every(([key, value]) => files.inputValue(key) === value));
   }
 
-  /** Registers or replaces a source. If it is behind already, it is told at once. */
+  /**
+   * Registers or replaces a source. If it is behind already, it is told at once; but not one that has got nothing and
+   * says so again, or it would ask and say so without end.
+   */
   watch(source: WatchedChart, cause: Cause): void {
-    this.forget(source.id);
     const key = keyOf(source);
+    const before = this.#sources.get(source.id);
+    if (before && keyOf(before) !== key) this.forget(source.id);
+    else if (before && before.revision === undefined && source.revision === undefined) return;
     let followers = this.#followers.get(key);
     if (!followers) {
       const { chart, targetRevision } = source;
@@ -169,13 +174,6 @@ export class ChartRepository {
         revision: followers.at.version,
         cause,
       });
-  }
-
-  /** As Repository's: a source that was given a version (or a failure) and has not yet said what it reads. */
-  expect(source: WatchedChart, cause: Cause): void {
-    const known = this.#sources.get(source.id);
-    if (known && keyOf(known) === keyOf(source) && source.revision === undefined) return;
-    this.watch(source, cause);
   }
 
   watched(): string[] {

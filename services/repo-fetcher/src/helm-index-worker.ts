@@ -32,8 +32,11 @@ function read(): IndexRead {
       if (typeof url !== "string" || url === "" || url.length > 4096) continue;
       count += 1;
       if (count > versionsMax) return { kind: "limit" };
-      const hex = typeof digest === "string" ? digest.replace(/^sha256:/, "").toLowerCase() : "";
-      versions.push(/^[0-9a-f]{64}$/.test(hex) ? { version, url, digest: hex } : { version, url });
+      // What is there and is no digest will fit no archive, rather than be passed over.
+      const hex = digest === undefined || digest === null ? "" : `${digest as string}`.slice(0, 100);
+      versions.push(
+        hex === "" ? { version, url } : { version, url, digest: hex.replace(/^sha256:/, "").toLowerCase() },
+      );
     }
     charts.set(name, versions);
   }

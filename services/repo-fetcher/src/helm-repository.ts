@@ -11,9 +11,11 @@ import type { ChartOrigin, FetchedArchive, FoundChart, OriginOptions } from "./c
 import { GitFailure } from "./git-failure.ts";
 import { defaultIndexLimits, readIndex } from "./helm-index.ts";
 import type { ChartVersion, IndexLimits } from "./helm-index.ts";
-import { authorizationOf, checkRepositoryUrl } from "./http.ts";
+import { anonymous, authorizationOf, checkRepositoryUrl } from "./http.ts";
+import { OciRegistry } from "./oci-registry.ts";
 
 export class HelmRepository implements ChartOrigin {
+  readonly #options: OriginOptions;
   readonly #http: OriginHttp;
   readonly #clock: Clock;
   readonly #authorization: string | undefined;
@@ -22,6 +24,7 @@ export class HelmRepository implements ChartOrigin {
   #validators: Record<string, string> = {};
 
   constructor(options: OriginOptions & { limits?: Partial<IndexLimits> }) {
+    this.#options = options;
     this.#http = new OriginHttp(checkRepositoryUrl(options.url), options);
     this.#clock = options.clock;
     this.#authorization = options.credentials && authorizationOf(options.credentials.auth);
@@ -66,6 +69,7 @@ export class HelmRepository implements ChartOrigin {
   ): Promise<FetchedArchive> {
     const entry = await this.#entry(chart, version);
     if (!entry) throw new GitFailure("CHART_NOT_FOUND", `${this.shown} no longer has ${chart} ${version}`);
+    if (entry.url.startsWith("oci://")) return await this.#fromRegistry(chart, entry);
     // As Helm does: relative to the repository, whatever its path ends with.
     const url = URL.parse(entry.url, `${this.#http.base.href.replace(/\/+$/, "")}/`);
     if (!url || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "")
@@ -85,6 +89,23 @@ export class HelmRepository implements ChartOrigin {
     if (entry.digest !== undefined && entry.digest !== digest)
       throw new GitFailure("FETCH_CORRUPT", `${this.shown}: the archive of ${chart} ${version} has another digest`);
     return { archive: answer.body, digest: `sha256:${digest}`, strip: true };
+  }
+
+  /** Some indexes name a registry's `oci://host/path:tag`. That is another server: it is asked as anybody would. */
+  async #fromRegistry(chart: string, { version, url, digest }: ChartVersion): Promise<FetchedArchive> {
+    const [, place, tag] = /^(oci:\/\/.+?)(?::([^:/]+))?$/.exec(url) ?? [];
+    const registry = new OciRegistry({ ...this.#options, url: place ?? "", credentials: anonymous });
+    try {
+      const found = await registry.find("", tag ?? version);
+      if (!found) throw new GitFailure("CHART_NOT_FOUND", `${registry.shown} has no ${tag ?? version} of ${chart}`);
+      const fetched = await registry.archive("", found);
+      const known = digest === undefined ? [] : [`sha256:${digest}`];
+      if (known.length > 0 && !known.includes(fetched.digest) && !known.includes(found.digest ?? ""))
+        throw new GitFailure("FETCH_CORRUPT", `${this.shown}: the archive of ${chart} ${version} has another digest`);
+      return fetched;
+    } finally {
+      registry.close();
+    }
   }
 
   close(): void {

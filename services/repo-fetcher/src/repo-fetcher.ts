@@ -7,7 +7,7 @@
 import type { Bus } from "@driftless/bus/connect";
 import { consumeWork, type Consumption, follow, on } from "@driftless/bus/consume";
 import { joinReplicas } from "@driftless/bus/replicas";
-import { type Failure, failure, failureText } from "@driftless/contracts/failure";
+import { failure, failureText } from "@driftless/contracts/failure";
 import type { Cause, Request } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import {
@@ -35,8 +35,9 @@ import type { Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
 import type { Engine } from "@driftless/render-engine/engine";
-import { Owners } from "./owners.ts";
-import type { Repository, RepositoryEvents } from "./repository.ts";
+import { contentless, fetchSource, watchSource } from "./fetch-source.ts";
+import { appOf, Owners } from "./owners.ts";
+import type { RepositoryEvents } from "./repository.ts";
 import { watchRepositorySecrets } from "./secrets.ts";
 
 /** Bundles wait for one shared request to the Git server, so many may wait at a time. */
@@ -79,8 +80,9 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
       onPolled: ({ observation, moved, cause }) =>
         tell(bus.publish(RevisionObserved, { repository, observation, moved, cause })),
       onSourcesChanged({ ids, observation, revision, cause }) {
-        for (let n = 0; n < ids.length; n += APPS_PER_FACT) {
-          const apps = ids.slice(n, n + APPS_PER_FACT);
+        const uids = [...new Set(ids.map(appOf))];
+        for (let n = 0; n < uids.length; n += APPS_PER_FACT) {
+          const apps = uids.slice(n, n + APPS_PER_FACT);
           tell(bus.publish(SourceChanged, { repository, observation, revision, apps, cause }));
         }
       },
@@ -95,18 +97,26 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
   async function fetch(command: MessageOf<typeof FetchSource>): Promise<void> {
     const started = clock.monotonic();
     if (command.deadlineAt < clock.now()) return; // Nobody waits for it any more; it will be asked again.
-    const { app, requestId, shard, source } = command;
+    const { app, requestId, shard, source, freshness, inputsDigest, extraPaths, refs, charts } = command;
     const reply = () => ({ app, requestId, shard, tookMs: clock.monotonic() - started });
-    const fetched = await fetchNow(command);
+    const inputs = await inputsOf(inputsDigest);
+    const cause: Cause = { kind: "refresh", at: now() };
+    const question = { app, source, freshness, inputs, extraPaths, refs, charts };
+    const fetched = await fetchSource(owners, question, cause);
+    const bundle = fetched.kind === "ok" ? fetched.value.bundle : undefined;
+    const bundleDigest = bundle && (await bus.blobs.put(encodeBundle(bundle)));
     meters.seconds.observe((clock.monotonic() - started) / 1000);
-    if (fetched.kind === "fetched") {
-      const { commit, observation, bundle, info } = fetched;
+    if (fetched.kind === "ok") {
+      const { revision, observation, info, chartDigest, refRevisions } = fetched.value;
       await bus.publish(SourceFetched, {
         ...reply(),
-        revision: commit,
+        revision,
         observation,
+        chartDigest,
+        refRevisions,
+        ...(bundle && contentless(bundle)),
         inputs: bundle === undefined ? "same" : "unknown",
-        bundleDigest: bundle,
+        bundleDigest,
         author: info?.author,
         commitMessage: info?.message.slice(0, 512),
       });
@@ -115,47 +125,6 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
       logger.debug({ repository: source.repository, app: app.uid, failure: fetched.failure.code }, "a fetch failed");
       await bus.publish(SourceFetchFailed, { ...reply(), failure: fetched.failure });
     }
-  }
-
-  async function fetchNow({ app, source, freshness, inputsDigest, extraPaths }: MessageOf<typeof FetchSource>) {
-    const failed = (cause: Failure) => ({ kind: "failed" as const, failure: cause });
-    const opened = await owners.of(source.repoURL, app.project);
-    if (opened.kind === "failed") return failed(opened.failure);
-    const repository = opened.value;
-    const cause: Cause = { kind: "refresh", at: now() };
-    const expect = (commit: string | undefined) => {
-      owners.forgetElsewhere(app.uid, repository);
-      repository.expect(app.uid, source.targetRevision, commit, cause);
-    };
-
-    const resolved = await repository.resolve(source.targetRevision, freshness, cause);
-    if (resolved.kind === "failed") {
-      expect(undefined);
-      return failed(resolved.failure);
-    }
-    const { commit, observation } = resolved.value;
-    const inputs = await inputsOf(inputsDigest);
-    if (inputs) {
-      const same = await repository.sameInputs(inputs, commit);
-      if (same.kind === "ok" && same.value) {
-        return {
-          kind: "fetched" as const,
-          commit,
-          observation,
-          bundle: undefined,
-          info: repository.commitInfo(commit),
-        };
-      }
-    }
-    const made = await repository.bundle(commit, source.path, extraPaths);
-    if (made.kind === "failed") {
-      expect(undefined);
-      return failed(made.failure);
-    }
-    expect(made.value.commit);
-    const bundle = await bus.blobs.put(encodeBundle(made.value.bundle));
-    const info = repository.commitInfo(made.value.commit);
-    return { kind: "fetched" as const, commit: made.value.commit, observation, bundle, info };
   }
 
   async function inputsOf(digest: string | undefined): Promise<Inputs | undefined> {
@@ -168,16 +137,12 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
   }
 
   async function watch(command: MessageOf<typeof WatchSource>): Promise<void> {
-    const { app, source, inputsDigest, revision, pollIntervalMs = POLL_MS } = command;
-    const opened = await owners.of(source.repoURL, app.project);
-    // What is wrong with it, the Application is told when it fetches.
-    if (opened.kind === "failed") return;
-    const repository: Repository = opened.value;
+    const { app, source, inputsDigest, revision, chartDigest, refs, refRevisions, pollIntervalMs = POLL_MS } = command;
+    const jitterMs = command.pollJitterMs ?? Math.min(pollIntervalMs / 2, POLL_JITTER_MAX_MS);
     const inputs = await inputsOf(inputsDigest);
-    owners.forgetElsewhere(app.uid, repository);
-    repository.pollEvery(pollIntervalMs, command.pollJitterMs ?? Math.min(pollIntervalMs / 2, POLL_JITTER_MAX_MS));
+    const poll = { everyMs: pollIntervalMs, jitterMs };
     const cause: Cause = { kind: "start", at: now() };
-    repository.watch({ id: app.uid, targetRevision: source.targetRevision, inputs, revision }, cause);
+    await watchSource(owners, { app, source, inputs, revision, chartDigest, refs, refRevisions, poll }, cause);
   }
 
   async function push({ repoURL, ref, after, by }: MessageOf<typeof PushReceived>): Promise<void> {
@@ -194,7 +159,7 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
   const handlers = [
     on(FetchSource, fetch),
     on(WatchSource, watch),
-    on(ForgetSource, async ({ app }) => owners.forgetElsewhere(app.uid, undefined)),
+    on(ForgetSource, async ({ app, source }) => owners.forgetSource(app.uid, source.key)),
   ];
   let work: Consumption | undefined;
   let owned = "";

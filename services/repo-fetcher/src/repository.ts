@@ -23,7 +23,13 @@ export type MovedRef = { ref: string; from?: string; to?: string };
 export type Resolved = { commit: string; ref: string | undefined; observation: number };
 
 /** A source that wants to be told; without `inputs` any move of its revision counts. */
-export type WatchedSource = { id: string; targetRevision: string; inputs?: Inputs; revision?: string };
+export type WatchedSource = {
+  id: string;
+  targetRevision: string;
+  tagPrefix?: string | undefined;
+  inputs?: Inputs | undefined;
+  revision?: string | undefined;
+};
 
 export type RepositoryEvents = {
   onPolled(look: { observation: number; moved: MovedRef[]; cause: Cause }): void;
@@ -45,6 +51,8 @@ export type RepositoryOptions = {
 type Observation = { refs: Refs; number: number };
 /** The sources of one targetRevision, and the commit they were last compared at. */
 type Followers = {
+  targetRevision: string;
+  tagPrefix: string;
   index: InputIndex;
   /** By id, the commit that a source without known inputs has been given, if any. */
   anyMove: Map<string, string | undefined>;
@@ -63,7 +71,7 @@ export class Repository {
   /** Short SHAs that no commit begins with, and the tips whose history was searched for them. */
   readonly #shortMisses = new Map<string, string>();
   readonly #followers = new Map<string, Followers>();
-  readonly #revisionOf = new Map<string, string>();
+  readonly #followKeyOf = new Map<string, string>();
 
   constructor(options: RepositoryOptions) {
     this.#remote = options.remote;
@@ -78,7 +86,12 @@ export class Repository {
   }
 
   /** `latest`: as the server has it now or later; `observed`: the newest we know, if any. */
-  async resolve(targetRevision: string, freshness: "latest" | "observed", cause: Cause): Promise<Outcome<Resolved>> {
+  async resolve(
+    targetRevision: string,
+    freshness: "latest" | "observed",
+    cause: Cause,
+    tagPrefix = "",
+  ): Promise<Outcome<Resolved>> {
     if (isFullSha(targetRevision))
       return ok({ commit: targetRevision.toLowerCase(), ref: undefined, observation: this.#looks.number() });
     const news = refPrefixes(targetRevision).filter((prefix) => !this.#prefixes.has(prefix));
@@ -89,13 +102,16 @@ export class Repository {
       if (looked.kind === "failed") return looked;
       observed = looked.value;
     }
-    return this.#resolveAt(targetRevision, observed);
+    return this.#resolveAt(targetRevision, tagPrefix, observed);
   }
 
-  /** The bundle of a source at a commit; an annotated tag's own id stands for its commit. */
+  /**
+   * The bundle of a source at a commit; an annotated tag's own id stands for its commit. Without a path it holds only
+   * the extra paths.
+   */
   bundle(
     revision: string,
-    path: string,
+    path: string | undefined,
     extraPaths: readonly string[] = [],
   ): Promise<Outcome<{ commit: string; bundle: Bundle }>> {
     return outcome("making a bundle", async () => {
@@ -130,18 +146,27 @@ export class Repository {
    */
   watch(source: WatchedSource, cause: Cause): void {
     const gotNothing = source.inputs === undefined && source.revision === undefined;
-    if (gotNothing && this.#followsAnyMove(source.id, source.targetRevision)) return;
-    let followers = this.#followers.get(source.targetRevision);
+    const key = followKey(source.targetRevision, source.tagPrefix);
+    if (gotNothing && this.#followsAnyMove(source.id, key)) return;
+    let followers = this.#followers.get(key);
     if (!followers) {
-      followers = { index: new InputIndex(), anyMove: new Map(), commit: undefined, seen: false };
-      this.#followers.set(source.targetRevision, followers);
+      const { targetRevision, tagPrefix = "" } = source;
+      followers = {
+        targetRevision,
+        tagPrefix,
+        index: new InputIndex(),
+        anyMove: new Map(),
+        commit: undefined,
+        seen: false,
+      };
+      this.#followers.set(key, followers);
       for (const prefix of refPrefixes(source.targetRevision)) this.#prefixes.add(prefix);
     }
     // What was seen of a revision stays, also when its only source registers anew: it costs no look.
-    if (this.#revisionOf.get(source.id) !== source.targetRevision) this.forget(source.id);
+    if (this.#followKeyOf.get(source.id) !== key) this.forget(source.id);
     followers.index.delete(source.id);
     followers.anyMove.delete(source.id);
-    this.#revisionOf.set(source.id, source.targetRevision);
+    this.#followKeyOf.set(source.id, key);
     if (source.inputs) followers.index.set(source.id, source.inputs);
     else followers.anyMove.set(source.id, source.revision);
 
@@ -165,17 +190,17 @@ export class Repository {
    * A source has been given `commit` (or nothing, when that failed) and what it reads is not known yet: until `watch`
    * says so, any other commit counts as a change.
    */
-  expect(id: string, targetRevision: string, commit: string | undefined, cause: Cause): void {
-    this.watch({ id, targetRevision, revision: commit }, cause);
+  expect(id: string, targetRevision: string, commit: string | undefined, cause: Cause, tagPrefix?: string): void {
+    this.watch({ id, targetRevision, tagPrefix, revision: commit }, cause);
   }
 
-  #followsAnyMove(id: string, targetRevision: string): boolean {
-    return this.#revisionOf.get(id) === targetRevision && !!this.#followers.get(targetRevision)?.anyMove.has(id);
+  #followsAnyMove(id: string, key: string): boolean {
+    return this.#followKeyOf.get(id) === key && !!this.#followers.get(key)?.anyMove.has(id);
   }
 
   /** Sources that are registered. */
   watched(): string[] {
-    return [...this.#revisionOf.keys()];
+    return [...this.#followKeyOf.keys()];
   }
 
   /** 0 = never by itself. */
@@ -184,17 +209,17 @@ export class Repository {
   }
 
   forget(id: string): void {
-    const targetRevision = this.#revisionOf.get(id);
-    const followers = targetRevision === undefined ? undefined : this.#followers.get(targetRevision);
+    const key = this.#followKeyOf.get(id);
+    const followers = key === undefined ? undefined : this.#followers.get(key);
     if (!followers) return;
-    this.#revisionOf.delete(id);
+    this.#followKeyOf.delete(id);
     followers.index.delete(id);
     followers.anyMove.delete(id);
-    if (followers.index.size + followers.anyMove.size === 0) this.#followers.delete(targetRevision!);
+    if (followers.index.size + followers.anyMove.size === 0) this.#followers.delete(key!);
   }
 
   watchedCount(): number {
-    return this.#revisionOf.size;
+    return this.#followKeyOf.size;
   }
 
   /** Other credentials or limits: what is held is fetched again with them. */
@@ -202,7 +227,7 @@ export class Repository {
     this.#remote.close();
     this.#remote = remote;
     this.#looks.forgetFailures();
-    if (this.#revisionOf.size > 0) void this.nudge(cause);
+    if (this.#followKeyOf.size > 0) void this.nudge(cause);
   }
 
   close(): void {
@@ -212,6 +237,7 @@ export class Repository {
 
   async #look(cause: Cause): Promise<Looked<Observation>> {
     try {
+      this.#fetchAhead(look.cause);
       const listed = await this.#remote.listRefs([...this.#prefixes]);
       if (listed.kind === "failed") {
         if (!this.#looks.closed) this.#events.onFailed(listed.failure);
@@ -240,9 +266,10 @@ export class Repository {
   /** Tells the sources whose inputs differ now (R3). */
   async #compare(observed: Observation, cause: Cause): Promise<Failure | undefined> {
     const behind: { followers: Followers; commit: string; ref: string }[] = [];
-    for (const [targetRevision, followers] of this.#followers) {
+    for (const followers of this.#followers.values()) {
+      const { targetRevision, tagPrefix } = followers;
       if (isFullSha(targetRevision)) continue;
-      const resolved = await this.#resolveAt(targetRevision, observed);
+      const resolved = await this.#resolveAt(targetRevision, tagPrefix, observed);
       if (resolved.kind === "failed") {
         // Gone (a deleted branch): who followed it should look, and will be told why.
         if (followers.commit !== undefined || !followers.seen) this.#tell(followers, undefined, observed, cause);
@@ -303,9 +330,9 @@ export class Repository {
     }
   }
 
-  async #resolveAt(targetRevision: string, observed: Observation): Promise<Outcome<Resolved>> {
+  async #resolveAt(targetRevision: string, tagPrefix: string, observed: Observation): Promise<Outcome<Resolved>> {
     const resolved = await outcome("checking a version constraint", () =>
-      resolveRevision(targetRevision, observed.refs, this.#matchConstraint),
+      resolveRevision(targetRevision, observed.refs, this.#matchConstraint, tagPrefix),
     );
     if (resolved.kind === "failed") return resolved;
     const resolution = resolved.value;
@@ -337,6 +364,8 @@ export class Repository {
     };
   }
 }
+
+const followKey = (targetRevision: string, tagPrefix = ""): string => `${tagPrefix}\0${targetRevision}`;
 
 function movedRefs(before: Refs | undefined, after: Refs): MovedRef[] {
   if (!before) return [];

@@ -1,0 +1,5 @@
+module driftless.io/test/oci-registry
+
+go 1.26.0
+
+require github.com/google/go-containerregistry v0.22.1
