@@ -282,11 +282,11 @@ export async function pushAll(bench: Bench): Promise<BenchRow[]> {
   ];
 }
 
-async function webhook(bench: Bench): Promise<void> {
+async function webhook(bench: Bench, after?: string): Promise<void> {
   const answer = await fetch(`${bench.world.services.apiUrl}/api/webhook`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ repoURL: bench.repository.url, ref: "refs/heads/main" }),
+    body: JSON.stringify({ repoURL: bench.repository.url, ref: "refs/heads/main", after }),
   });
   if (!answer.ok) throw new Error(`webhook: ${answer.status} ${await answer.text()}`);
   await answer.arrayBuffer();
@@ -335,7 +335,7 @@ export async function pushOne(bench: Bench): Promise<BenchRow[]> {
     const live = `${namespace}/${appName(index)} ${version}`;
 
     const start = performance.now();
-    await webhook(bench);
+    await webhook(bench, revision);
     await waitUntil(systemClock, `live object of ${appName(index)} changed`, () => liveAt.has(live), {
       deadlineMs: MINUTE,
       intervalMs: 1,

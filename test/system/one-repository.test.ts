@@ -77,3 +77,23 @@ test("a burst of webhooks for one repository is a handful of questions to its se
   await world.applications.synced("mono-3", sha);
   expect(world.git.stats().requests).toBeLessThan(25);
 });
+
+test("a webhook that lies about where the branch went changes nothing: refs are read, messages are not believed", async () => {
+  const { world } = use;
+  const elsewhere = await world.git.commitFiles(
+    "mono",
+    { "apps/mono-5/cm.yaml": configMap("mono-5", { key: "never merged" }) },
+    "not on main",
+    { branch: "proposal" },
+  );
+  const answer = await fetch(`${world.services.apiUrl}/api/webhook`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ repoURL: url, ref: "refs/heads/main", after: elsewhere }),
+  });
+  expect(answer.status).toBe(202);
+  const sha = await world.git.commitFiles("mono", { "apps/mono-5/cm.yaml": configMap("mono-5", { key: "merged" }) }, "on main");
+  await push(world, url);
+  const app = await world.applications.synced("mono-5", sha);
+  expect(app.status?.history?.map((entry) => entry.revision)).not.toContain(elsewhere);
+});
