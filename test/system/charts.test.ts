@@ -10,7 +10,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import type { RefSource, SourceRef } from "@driftless/contracts/pipeline/2-fetch";
+import type { ChartWanted, RefSource, SourceRef } from "@driftless/contracts/pipeline/2-fetch";
 import { repositoryHash } from "@driftless/contracts/repository";
 import { buildGo } from "@driftless/local/build";
 import { startGitServer } from "@driftless/local/git-server";
@@ -20,12 +20,15 @@ import { fileInput } from "@driftless/manifests/inputs";
 import { systemClock } from "@driftless/process/clock";
 import { ChartRepository } from "@driftless/repo-fetcher/charts";
 import { credentialsFor, type RepositorySecret, urlOfName } from "@driftless/repo-fetcher/credentials";
-import { fetchSource, type SourceQuestion, watchSource } from "@driftless/repo-fetcher/fetch-source";
+import { contentless, fetchSource, type SourceQuestion, watchSource } from "@driftless/repo-fetcher/fetch-source";
 import type { Outcome } from "@driftless/repo-fetcher/git-failure";
 import { HelmRepository } from "@driftless/repo-fetcher/helm-repository";
 import type { HttpCredentials } from "@driftless/repo-fetcher/http";
 import { OciRegistry } from "@driftless/repo-fetcher/oci-registry";
 import { Owners } from "@driftless/repo-fetcher/owners";
+import type { MatchConstraint } from "@driftless/repo-fetcher/revision";
+import { buildRenderEngine } from "@driftless/render-engine/build";
+import { createEngine } from "@driftless/render-engine/engine";
 import { pack } from "tar-stream";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
@@ -523,11 +526,11 @@ describe("an OCI registry", () => {
 
 describe("sources", () => {
   const changed: { ids: string[]; revision: string | undefined }[] = [];
-  function owners(secrets: RepositorySecret[] = []): Owners {
+  function owners(secrets: RepositorySecret[] = [], constraint: MatchConstraint = matchConstraint): Owners {
     changed.length = 0;
     const made = new Owners({
       clock: systemClock,
-      matchConstraint,
+      matchConstraint: constraint,
       secrets: {
         synced: Promise.resolve(),
         credentialsFor: (url, project) => credentialsFor(secrets, url, project),
@@ -651,6 +654,62 @@ describe("sources", () => {
     );
   });
 
+  test("the render engine gets what it asks for: value files of another repository and a chart's dependency", async () => {
+    const place = await helmRepository();
+    const template = (name: string) =>
+      `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\ndata: {color: {{ .Values.color | quote }}}\n`;
+    await place.put("base", "1.4.0", { "templates/cm.yaml": template("base"), "values.yaml": "color: none" });
+    const { url } = await git.createRepository("colors", { "prod.yaml": "color: red\nbase: {color: blue}" });
+    const dependencies = `dependencies:\n- {name: base, version: ^1.0.0, repository: ${place.url}}\n`;
+    const wants = `apiVersion: v2\nname: web\nversion: 1.0.0\n${dependencies}`;
+    const files = { "templates/cm.yaml": template("web"), "values.yaml": "color: none" };
+    await place.put("web", "1.0.0", { ...files, "Chart.yaml": wants });
+    const engine = createEngine({ binary: await buildRenderEngine(), children: 1 });
+    closing.push(() => engine.close());
+    const real = (constraint: string, versions: readonly string[]) =>
+      engine
+        .constraint({ constraint, versions })
+        .then((o) => (o.kind === "match" || o.kind === "exact" ? o.version : undefined));
+    const all = owners([], real);
+    const from = source(place.url, { chart: "web", targetRevision: "~1.0" });
+    const refs: RefSource[] = [{ name: "v", source: source(url, { key: "1" }) }];
+    const extraPaths: string[] = [];
+    const charts: ChartWanted[] = [];
+    for (let round = 0; ; round += 1) {
+      expect(round).toBeLessThan(4);
+      const { bundle } = value(await ask(all, from, { refs, extraPaths, charts }));
+      const outcome = await engine.render({
+        path: bundle!.path,
+        appName: "app",
+        helm: { valueFiles: ["$v/prod.yaml"] },
+        refs: bundle!.refs,
+        charts: bundle!.charts,
+        complete: bundle!.complete,
+        absent: bundle!.absent,
+        entries: [...bundle!.entries].map(([path, { bytes }]) => ({ path, bytes })),
+      });
+      if (outcome.kind === "need") {
+        extraPaths.push(...outcome.paths);
+        charts.push(...outcome.charts.map((chart) => ({ ...chart })));
+        continue;
+      }
+      if (outcome.kind === "failed") throw new Error(`${outcome.code} ${outcome.message}`);
+      expect(outcome.manifests.map(({ metadata, body }) => `${metadata} ${body}`).sort()).toEqual([
+        expect.stringMatching(/"name":"base".*"color":"blue"/),
+        expect.stringMatching(/"name":"web".*"color":"red"/),
+      ]);
+      // Everything the engine says it read, the bundle has a value for: so it can be compared the next time.
+      const known = new BundleFiles(bundle!);
+      const keys = [...outcome.reads.files, ...outcome.reads.missed].map(fileInput);
+      const inputs = new Map(keys.map((key) => [key, known.inputValue(key)!]));
+      expect([...inputs.values()]).not.toContain(undefined);
+      expect(value(await ask(all, from, { refs, extraPaths, charts, inputs })).bundle).toBeUndefined();
+      break;
+    }
+    expect(charts).toMatchObject([{ repository: place.url, name: "base", version: "^1.0.0" }]);
+    expect(extraPaths).toContain(".git/refs/v/prod.yaml");
+  });
+
   test("a ref into the same repository is the same tree, and at another revision an error", async () => {
     const { url, sha } = await git.createRepository("same", { "app/a.yaml": "1", "env/prod.yaml": "2" });
     await git.commitFiles("same", { "app/a.yaml": "2" }, "second");
@@ -682,7 +741,6 @@ describe("sources", () => {
   });
 
   test("what has no content here is named: submodules and pointers of Git LFS", async () => {
-    const { contentless } = await import("@driftless/repo-fetcher/fetch-source");
     const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"a".repeat(64)}\nsize 9\n`;
     const { url } = await git.createRepository("lfs", { "a.yaml": "kind: A", "big.yaml": pointer });
     const { bundle } = value(await ask(owners(), source(url)));
