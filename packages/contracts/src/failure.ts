@@ -153,8 +153,12 @@ export function failure(code: FailureCode, message: string, where: Omit<Failure,
 
 export const isRetryable = (f: Failure): boolean => FAILURE_CODES[f.code].retryable;
 
-/** "[CODE] message (file:line)", as conditions and the CLI show it. */
+/**
+ * "[CODE] message (file:line)", as conditions and the CLI show it. Of a field that is refused the path is what has to be
+ * found and removed, so it comes first: "[UNSUPPORTED_FIELD] spec.source.plugin is not honoured yet".
+ */
 export function failureText(f: Failure): string {
+  if (f.code === "UNSUPPORTED_FIELD" && f.path && !f.file) return `[${f.code}] ${f.path} is not honoured yet`;
   const where = f.file ? ` (${f.file}${f.line ? `:${f.line}` : ""})` : f.path ? ` (${f.path})` : "";
   return `[${f.code}] ${f.message}${where}`;
 }

@@ -48,7 +48,9 @@ function target(context: Context, manifestsDigest: string): Target {
 
 function applicationChanged(context: Context, from: SyncState, to: SyncState, at: number): Effect[] {
   const { operation, operationState } = context;
-  const differing = context.objects.filter(
+  // What is Unknown was not compared: the differences of the last comparison would be taken for its reason.
+  const compared = to === "Unknown" ? [] : context.objects;
+  const differing = compared.filter(
     (object) => object.status !== "Synced" || object.fields.length > 0 || (object.takenFrom?.length ?? 0) > 0,
   );
   return publish(ApplicationChanged, {

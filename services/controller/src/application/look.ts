@@ -1,5 +1,5 @@
 // Steps of the refresh region (pure): what a pass through fetch, render and diff makes of the context.
-import { failure, isRetryable, type Failure } from "@driftless/contracts/failure";
+import { failure, failureText, isRetryable, type Failure } from "@driftless/contracts/failure";
 import type { Cause, Destination, ObjectKey } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
@@ -137,12 +137,7 @@ export function endedBeforeBegin(
   at: number,
   startedAt = seconds(at),
 ): NonNullable<Context["operationState"]> {
-  const message = failures
-    .map(
-      (one) =>
-        `[${one.code}] ${one.path && one.code === "UNSUPPORTED_FIELD" ? `UNSUPPORTED_FIELD ${one.path}` : one.message}`,
-    )
-    .join("; ");
+  const message = failures.map(failureText).join("; ");
   return { operation, phase: "Error", message, startedAt, finishedAt: seconds(at) };
 }
 

@@ -792,7 +792,7 @@ describe("an operation that somebody asks for", () => {
     const play = asked(operation);
     expect(play.count("FetchSource")).toBe(0);
     expect(play.status()["operationState"]).toMatchObject({ phase: "Error" });
-    expect(play.status()["operationState"].message).toContain(`UNSUPPORTED_FIELD ${path}`);
+    expect(play.status()["operationState"].message).toContain(`[UNSUPPORTED_FIELD] ${path}`);
     expect(
       applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch,
     ).toMatchObject({ operation: null });
@@ -914,11 +914,11 @@ describe("a restart", () => {
 
 describe("what is refused", () => {
   test.each([
-    ["sources", { sources: [{ repoURL: "x" }] }, "UNSUPPORTED_FIELD spec.sources"],
+    ["sources", { sources: [{ repoURL: "x" }] }, "[UNSUPPORTED_FIELD] spec.sources"],
     [
       "a plugin",
       { source: { repoURL: "https://h/r", path: ".", plugin: { name: "x" } } },
-      "UNSUPPORTED_FIELD spec.source.plugin",
+      "[UNSUPPORTED_FIELD] spec.source.plugin",
     ],
     ["no repository", { source: { path: "." } }, "[SPEC_INVALID]"],
     ["a project that is not there", { project: "other" }, "[PROJECT_NOT_FOUND]"],

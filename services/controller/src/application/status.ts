@@ -19,12 +19,8 @@ const WARNING_CONDITIONS: Partial<Record<Failure["code"], string>> = {
 
 const condition = (one: Failure): ConditionField => ({
   type: FAILURE_CODES[one.code].condition,
-  message: textOf(one),
+  message: failureText(one),
 });
-
-/** `[UNSUPPORTED_FIELD] UNSUPPORTED_FIELD spec.sources`: the path is what has to be found and removed. */
-const textOf = (one: Failure): string =>
-  one.code === "UNSUPPORTED_FIELD" && one.path ? `[${one.code}] UNSUPPORTED_FIELD ${one.path}` : failureText(one);
 
 export function conditionsOf(context: Context): ConditionField[] {
   const { view, failed, render, deletion } = context;
@@ -35,11 +31,12 @@ export function conditionsOf(context: Context): ConditionField[] {
   }
   if (context.syncCondition) conditions.push(context.syncCondition);
   else if (!context.operation) conditions.push(...predictionFailures(context).slice(0, 5).map(condition));
-  if (deletion?.failure) conditions.push({ type: "DeletionError", message: textOf(deletion.failure) });
-  else if (deletion && view.blocked[0]) conditions.push({ type: "DeletionError", message: textOf(view.blocked[0]) });
+  if (deletion?.failure) conditions.push({ type: "DeletionError", message: failureText(deletion.failure) });
+  else if (deletion && view.blocked[0])
+    conditions.push({ type: "DeletionError", message: failureText(view.blocked[0]) });
   for (const warning of context.warnings) {
     const type = WARNING_CONDITIONS[warning.code];
-    if (type) conditions.push({ type, message: textOf(warning) });
+    if (type) conditions.push({ type, message: failureText(warning) });
   }
   const seen = new Set<string>();
   return conditions.filter(({ type, message }) => {
