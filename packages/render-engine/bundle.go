@@ -90,6 +90,10 @@ func (b *bundle) addToParents(p string) {
 		if i := strings.LastIndexByte(p, '/'); i >= 0 {
 			dir, name = p[:i], p[i+1:]
 		}
+		if dir == "" && name == ".git" {
+			// What is mounted there belongs to no directory of this tree: a chart at the root does not have it.
+			return
+		}
 		known := b.children[dir] != nil
 		b.children[dir] = append(b.children[dir], name)
 		if known {

@@ -707,7 +707,7 @@ describe("sources", () => {
       break;
     }
     expect(charts).toMatchObject([{ repository: place.url, name: "base", version: "^1.0.0" }]);
-    expect(extraPaths).toContain(".git/refs/v/prod.yaml");
+    expect(extraPaths).toEqual([".git/refs/v/prod.yaml"]);
   });
 
   test("a ref into the same repository is the same tree, and at another revision an error", async () => {
