@@ -728,6 +728,35 @@ describe("sources", () => {
     expect(told(await ask(all, source(url, { path: "app" }), { refs: chartRef }))).toMatch(/^SPEC_INVALID /);
   });
 
+  test("sources of one Application are forgotten one by one or all, and a referred repository stays with its source", async () => {
+    const place = await helmRepository();
+    await place.put("web", "1.0.0");
+    const { url } = await git.createRepository("kept", { "a.yaml": "1" });
+    const all = owners();
+    const refs: RefSource[] = [{ name: "v", source: source(url, { key: "2" }) }];
+    const from = source(place.url, { chart: "web", targetRevision: "*", key: "0" });
+    const alone = source(url, { key: "1" });
+    value(await ask(all, from, { refs, extraPaths: [".git/refs/v/a.yaml"] }));
+    value(await ask(all, alone));
+    const ids = async () => [
+      ...value(await all.of(url, "default")).watched(),
+      ...value(await all.chartsOf(place.url, "default")).watched(),
+    ];
+    expect((await ids()).sort()).toEqual(["uid#0", "uid#0$v", "uid#1"]);
+    // Another replica takes the Git repository: what only refers to it goes on being followed here.
+    all.keepOnly((hash) => hash === repositoryHash(place.url));
+    expect((await ids()).sort()).toEqual(["uid#0", "uid#0$v"]);
+    value(await ask(all, alone));
+    all.forgetSource("uid", "0");
+    expect(await ids()).toEqual(["uid#1"]);
+    value(await ask(all, from, { refs }));
+    all.keepOnly(() => false);
+    expect(await ids()).toEqual([]);
+    value(await ask(all, from, { refs }));
+    all.forgetSource("uid", undefined);
+    expect(await ids()).toEqual([]);
+  });
+
   test("versions with a tag prefix are those of one component", async () => {
     const { url, sha: one } = await git.createRepository("prefixed", { a: "1" });
     const two = await git.commitFiles("prefixed", { a: "2" }, "second");

@@ -20,6 +20,7 @@ test.each([
 
 test("a registry is named with or without oci://, and nothing else", () => {
   expect(registryUrl("oci://h:5000/a/b").href).toBe("https://h:5000/a/b");
+  expect(registryUrl("oci://docker.io/team/a").href).toBe("https://registry-1.docker.io/team/a");
   expect(registryUrl("h/a", true).href).toBe("http://h/a");
   for (const url of ["http://h/a", "oci://u:CANARY@h/a", "oci://169.254.169.254/a", "oci://h/a?x=CANARY", "oci://"])
     expect(() => registryUrl(url)).toThrow(expect.objectContaining({ code: "REPO_URL_DENIED" }));

@@ -33,7 +33,8 @@ const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
 /** `oci://host/path` or `host/path`, as http sees it. */
 export function registryUrl(url: string, plainHttp = false): URL {
-  const rest = url.replace(/^oci:\/\//i, "");
+  // Docker Hub's registry does not have the name that everybody writes.
+  const rest = url.replace(/^oci:\/\//i, "").replace(/^(index\.)?docker\.io(?=\/|$)/i, "registry-1.docker.io");
   if (rest.includes("://")) throw new GitFailure("REPO_URL_DENIED", "an OCI registry is named oci://host/path");
   return checkRepositoryUrl(`${plainHttp ? "http" : "https"}://${rest}`);
 }
