@@ -68,7 +68,7 @@ if (files.length === 0) {
   await check("render engine (go test)", "go", ["test", "-C", "packages/render-engine", "./..."]);
   await suite(["unit", "tidy"], []);
 }
-await suite(["system"], files);
+await suite(["system", "conformance"], files);
 if (files.length === 0) {
   await check("demo: the story on the example repository", "node", ["test/demo/main.ts"]);
   await check("bench: runs through, whatever its figures", "node", [

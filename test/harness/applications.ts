@@ -13,10 +13,20 @@ export interface ApplicationStatus {
     startedAt?: string;
     finishedAt?: string;
     operation?: Record<string, unknown>;
-    syncResult?: { revision?: string; resources?: { kind: string; name: string; status?: string; message?: string }[] };
+    syncResult?: { revision?: string; resources?: ResourceResult[] };
   };
   history?: { id: number; revision?: string }[];
   summary?: { images?: string[] };
+}
+
+export interface ResourceResult {
+  kind: string;
+  name: string;
+  status?: string;
+  message?: string;
+  hookType?: string;
+  hookPhase?: string;
+  syncPhase?: string;
 }
 
 export interface ApplicationObject {

@@ -201,18 +201,14 @@ describe("an Application without automation", () => {
 
   test("an operation that asks for what is not built ends with an error that names the field", async () => {
     const { world } = use;
-    const { url } = await world.git.createRepository("selective", { "app/cm.yaml": configMap("settings") });
-    await world.applications.create({ name: "selective", repoURL: url, path: "app", automated: false });
-    await world.applications.until("selective", "OutOfSync", (a) => a.status?.sync?.status === "OutOfSync");
-    await world.applications.patch("selective", {
-      operation: { sync: { resources: [{ kind: "ConfigMap", name: "settings" }] } },
+    const { url } = await world.git.createRepository("unbuilt", { "app/cm.yaml": configMap("settings") });
+    await world.applications.create({ name: "unbuilt", repoURL: url, path: "app", automated: false });
+    await world.applications.until("unbuilt", "OutOfSync", (a) => a.status?.sync?.status === "OutOfSync");
+    await world.applications.patch("unbuilt", {
+      operation: { sync: { syncStrategy: { apply: { force: true } } } },
     });
-    const app = await world.applications.until(
-      "selective",
-      "Error",
-      (a) => a.status?.operationState?.phase === "Error",
-    );
+    const app = await world.applications.until("unbuilt", "Error", (a) => a.status?.operationState?.phase === "Error");
     expect(app.status?.operationState?.message).toContain("UNSUPPORTED_FIELD");
-    expect(app.status?.operationState?.message).toContain("operation.sync.resources");
+    expect(app.status?.operationState?.message).toContain("operation.sync.syncStrategy.apply.force");
   });
 });

@@ -85,6 +85,21 @@ export const OperationField = z.looseObject({
       dryRun: z.boolean().optional(),
       syncOptions: list(text).optional(),
       autoHealAttemptsCount: whole.optional(),
+      source: ApplicationSource.optional(),
+      resources: list(
+        z.looseObject({
+          group: text.optional(),
+          kind: text.optional(),
+          name: text.optional(),
+          namespace: text.optional(),
+        }),
+      ).optional(),
+      syncStrategy: z
+        .looseObject({
+          apply: z.looseObject({ force: z.boolean().optional() }).optional(),
+          hook: z.looseObject({ force: z.boolean().optional() }).optional(),
+        })
+        .optional(),
     })
     .optional(),
   initiatedBy: z.looseObject({ username: text.optional(), automated: z.boolean().optional() }).optional(),
@@ -107,6 +122,7 @@ export const ResourceResult = z.looseObject({
   name: text.optional(),
   status: text.optional(),
   message: text.optional(),
+  hookType: text.optional(),
   hookPhase: text.optional(),
   syncPhase: text.optional(),
   images: list(text).optional(),

@@ -110,6 +110,8 @@ export const FAILURE_CODES = {
     false,
     "Every object would be pruned; set syncPolicy.automated.allowEmpty to allow it.",
   ),
+  HOOK_FAILED: code("SyncError", true, "Look at the hook itself, a Job's log for one; the sync is tried again."),
+  NOT_HEALTHY: code("SyncError", true, "Look at the object named; the waves after it wait until it is healthy."),
   OPERATION_SUPERSEDED: code("SyncError", false, "A newer revision is being synced instead."),
   NONDETERMINISTIC_RENDER: code(
     "ComparisonError",

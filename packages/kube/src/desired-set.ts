@@ -5,8 +5,10 @@ import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, ObjectKey } from "@driftless/contracts/identity";
 import type { Target } from "@driftless/contracts/pipeline/4-diff";
 import { customKindOf, type CustomKind } from "@driftless/manifests/custom-kind";
+import { HOOK_FINALIZER, HOOK_RUN, hookWish, type HookDeletePolicy } from "@driftless/manifests/hooks";
 import { manifestKey, prepare, type Manifest, type PreparedManifest } from "@driftless/manifests/manifest";
-import { groupOf, keyForPeople, keyText, versionOf } from "@driftless/manifests/resource-key";
+import { applyOrder, slotOf, type Ordered, type Slot, type SyncPhase } from "@driftless/manifests/order";
+import { groupOf, keyForPeople, keyText, versionOf, type ResourceKey } from "@driftless/manifests/resource-key";
 import { unsupportedIn } from "@driftless/manifests/unsupported";
 import type { Discovery, ResourceLookup } from "./discovery.ts";
 import { clusterFailure } from "./cluster-failure.ts";
@@ -19,6 +21,21 @@ export interface DesiredObject {
   kindPending: boolean;
   /** For a CRD: the kind it brings. */
   defines?: CustomKind;
+  /** When it is applied, absent for the Sync phase's wave 0. */
+  slot?: Slot;
+}
+
+/** Run as part of a sync, not kept. */
+export interface DesiredHook extends DesiredObject {
+  /** Its place in the rendered set. */
+  index: number;
+  /** Then its key has no name until it is run. */
+  generateName?: string;
+  phases: SyncPhase[];
+  wave: number;
+  deletePolicies: HookDeletePolicy[];
+  /** As it is made for one run: under a settled name, marked with the run, and held until its result is written down. */
+  preparedFor(name: string, run: string): PreparedManifest;
 }
 
 /** An object whose kind cannot be told now: its scope, hence its key, is a guess. */
@@ -29,6 +46,9 @@ export interface UnresolvedObject {
 
 export interface DesiredSet {
   objects: DesiredObject[];
+  hooks: DesiredHook[];
+  /** In the set, but neither applied nor run; not to be pruned either. */
+  skipped: ResourceKey[];
   unresolved: UnresolvedObject[];
   /** Of the set as a whole: nothing of it may be applied. */
   failures: Failure[];
@@ -51,7 +71,7 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
   };
   const defined = manifests.map(customKindOf);
   const lookups = await lookUpKinds(manifests, defined, discovery);
-  const set: DesiredSet = { objects: [], unresolved: [], failures: [] };
+  const set: DesiredSet = { objects: [], hooks: [], skipped: [], unresolved: [], failures: [] };
   const seen = new Map<string, Manifest>();
 
   for (const [index, manifest] of manifests.entries()) {
@@ -60,7 +80,10 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       const text = `${manifest.kind} ${nameOf(manifest)} asks for ${path}, which is not supported yet.`;
       set.failures.push(failure("UNSUPPORTED_FIELD", text, { ...where, path }));
     }
-    if (nameOf(manifest) === "") {
+    const wish = hookWish(manifest.metadata["annotations"]);
+    const { generateName } = manifest.metadata;
+    const isGenerated = wish.kind !== "none" && typeof generateName === "string" && generateName !== "";
+    if (nameOf(manifest) === "" && !isGenerated) {
       set.failures.push(failure("MANIFEST_INVALID", `A ${manifest.kind} has no metadata.name.`, where));
       continue;
     }
@@ -72,8 +95,13 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       continue;
     }
     const scope = lookup.resource.namespaced ? "Namespaced" : "Cluster";
-    const prepared = prepare(manifest, { app, destinationNamespace, scope, trackingMethod: target.trackingMethod });
-    const id = keyText(prepared.key);
+    const prepareOptions = { app, destinationNamespace, scope, trackingMethod: target.trackingMethod } as const;
+    const prepared = prepare(manifest, prepareOptions);
+    if (wish.kind === "skip") {
+      set.skipped.push(prepared.key);
+      continue;
+    }
+    const id = wish.kind === "hook" ? `hook ${index}` : keyText(prepared.key);
     const first = seen.get(id);
     if (first) {
       const text = `${keyForPeople(prepared.key)} stands in ${place(first)} and again in ${place(manifest)}.`;
@@ -81,14 +109,61 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       continue;
     }
     seen.set(id, manifest);
-    set.objects.push({
+    const object: DesiredObject = {
       prepared,
       resource: lookup.resource,
       kindPending: lookup.pending,
       ...(defined[index] && { defines: defined[index] }),
+    };
+    if (wish.kind === "none") {
+      set.objects.push(object);
+      continue;
+    }
+    set.hooks.push({
+      ...object,
+      index,
+      phases: wish.phases.filter((phase) => phase !== "PreDelete" && phase !== "PostDelete"),
+      wave: prepared.annotations.syncWave,
+      deletePolicies: wish.deletePolicies,
+      ...(prepared.key.name === "" && { generateName: String(generateName) }),
+      preparedFor: (name, run) => prepare(markedHook(manifest, name, run), prepareOptions),
     });
   }
+  setSlots(set);
   return set;
+}
+
+function markedHook(manifest: Manifest, name: string, run: string): Manifest {
+  const { generateName: _generateName, annotations, finalizers, ...metadata } = manifest.metadata;
+  const others = Array.isArray(finalizers) ? finalizers.filter((one) => one !== HOOK_FINALIZER) : [];
+  return {
+    ...manifest,
+    metadata: {
+      ...metadata,
+      name,
+      annotations: { ...(annotations as Record<string, unknown> | undefined), [HOOK_RUN]: run },
+      finalizers: [...others, HOOK_FINALIZER],
+    },
+  };
+}
+
+/** Phases and waves; a Namespace or CRD that comes later than what needs it is lifted before it. */
+function setSlots(set: DesiredSet): void {
+  const waves = set.objects.some(({ prepared }) => prepared.annotations.syncWave !== 0);
+  if (!waves && set.hooks.length === 0) return;
+  const items: (Ordered & { object?: DesiredObject; defines?: CustomKind })[] = set.objects.map((object) => ({
+    key: object.prepared.key,
+    wave: object.prepared.annotations.syncWave,
+    object,
+    defines: object.defines,
+  }));
+  for (const hook of set.hooks) {
+    const { key } = hook.prepared;
+    for (const phase of hook.phases) items.push({ key, phase, wave: hook.wave });
+  }
+  for (const item of applyOrder(items, ({ defines }) => defines)) {
+    if (item.object) item.object.slot = slotOf(item);
+  }
 }
 
 type KindLookup = { kind: "found"; resource: ApiResource; pending: boolean } | { kind: "failed"; failure: Failure };

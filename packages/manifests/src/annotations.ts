@@ -3,10 +3,8 @@
 export type Consent = "yes" | "no" | "confirm";
 
 export interface ManifestAnnotations {
-  /** `argocd.argoproj.io/sync-wave`, 0 without it. */
+  /** `argocd.argoproj.io/sync-wave`, else `helm.sh/hook-weight`, 0 without them. */
   syncWave: number;
-  /** `argocd.argoproj.io/hook`, as written, comma-separated. */
-  hooks: string[];
   prune: Consent;
   delete: Consent;
   /** All sync options as `name=value`, in order. */
@@ -15,7 +13,7 @@ export interface ManifestAnnotations {
 
 export const SYNC_OPTIONS = "argocd.argoproj.io/sync-options";
 export const SYNC_WAVE = "argocd.argoproj.io/sync-wave";
-export const HOOK = "argocd.argoproj.io/hook";
+export const HELM_HOOK_WEIGHT = "helm.sh/hook-weight";
 export const HELM_RESOURCE_POLICY = "helm.sh/resource-policy";
 
 /** Also for live objects: prune and delete ask the object that is there, which may no longer be in Git. */
@@ -23,10 +21,8 @@ export function readAnnotations(annotations: unknown): ManifestAnnotations {
   const text = (name: string) => annotationText(annotations, name);
   const syncOptions = splitList(text(SYNC_OPTIONS));
   const keep = splitList(text(HELM_RESOURCE_POLICY)).includes("keep");
-  const wave = Number.parseInt(text(SYNC_WAVE), 10);
   return {
-    syncWave: Number.isSafeInteger(wave) ? wave : 0,
-    hooks: splitList(text(HOOK)),
+    syncWave: wholeNumber(text(SYNC_WAVE)) ?? wholeNumber(text(HELM_HOOK_WEIGHT)) ?? 0,
     prune: keep ? "no" : consent(syncOptions, "Prune"),
     delete: keep ? "no" : consent(syncOptions, "Delete"),
     syncOptions,
@@ -44,6 +40,10 @@ export function splitList(text: string): string[] {
     .split(",")
     .map((part) => part.trim())
     .filter((part) => part !== "");
+}
+
+function wholeNumber(text: string): number | undefined {
+  return /^[+-]?\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 function consent(options: string[], name: "Prune" | "Delete"): Consent {

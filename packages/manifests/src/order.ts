@@ -1,11 +1,25 @@
-// Order: which object goes first, as in Argo CD: wave, kind rank, name; a Namespace before what lives in it, a CRD
+// Order: which object goes first, as in Argo CD: phase, wave, kind rank, name; a Namespace before what lives in it, a CRD
 // before its objects. Prune goes the other way round.
 import { keyText, type ResourceKey } from "./resource-key.ts";
 
 export interface Ordered {
   key: ResourceKey;
+  /** Sync without it. */
+  phase?: SyncPhase;
   /** Sync wave; 0 without it. */
   wave?: number;
+}
+
+export type SyncPhase = "PreSync" | "Sync" | "PostSync" | "SyncFail";
+const PHASES: readonly SyncPhase[] = ["PreSync", "Sync", "PostSync", "SyncFail"];
+
+export interface Slot {
+  phase: SyncPhase;
+  wave: number;
+}
+
+export function compareSlots(a: Slot, b: Slot): number {
+  return PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase) || a.wave - b.wave;
 }
 
 /** Argo CD's list; a kind that is not in it comes last. */
@@ -55,12 +69,14 @@ export function kindRank(kind: string): number {
 
 export function compareForApply(a: Ordered, b: Ordered): number {
   return (
-    (a.wave ?? 0) - (b.wave ?? 0) ||
+    compareSlots(slotOf(a), slotOf(b)) ||
     kindRank(a.key.kind) - kindRank(b.key.kind) ||
     compareText(a.key.name, b.key.name) ||
     compareText(keyText(a.key), keyText(b.key))
   );
 }
+
+export const slotOf = ({ phase = "Sync", wave = 0 }: Ordered): Slot => ({ phase, wave });
 
 export function comparePrune(a: Ordered, b: Ordered): number {
   return compareForApply(b, a);
@@ -73,7 +89,7 @@ export interface CrdDefines {
 
 /**
  * The order of an apply. `defines` tells which group and kind a CRD brings; without it the CRD's text is read, where
- * there is one. A lifted object also takes on the wave of the first object that needs it.
+ * there is one. A lifted object also takes on the phase and wave of the first object that needs it.
  */
 export function applyOrder<T extends Ordered>(items: readonly T[], defines = crdDefines<T>): T[] {
   const sorted = items.toSorted(compareForApply);
@@ -111,8 +127,8 @@ function lift<T extends Ordered>(
         : result.findIndex((other) => provides(other) === undefined && needs(other) === provided);
     if (firstUser < 0) result.push(item);
     else {
-      const wave = result[firstUser]!.wave;
-      result.splice(firstUser, 0, (wave ?? 0) === (item.wave ?? 0) ? item : { ...item, wave });
+      const slot = slotOf(result[firstUser]!);
+      result.splice(firstUser, 0, compareSlots(slot, slotOf(item)) === 0 ? item : { ...item, ...slot });
     }
   }
   return result;

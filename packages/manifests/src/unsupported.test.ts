@@ -5,23 +5,23 @@ const paths = (annotations: Record<string, string>) =>
   unsupportedIn({ name: "x", annotations }).map(({ path }) => path.replace("metadata.annotations", ""));
 
 test.each([
-  ["argocd.argoproj.io/hook", "PreSync"],
-  ["argocd.argoproj.io/hook", "Skip"],
-  ["argocd.argoproj.io/hook-delete-policy", "HookSucceeded"],
-  ["argocd.argoproj.io/sync-wave", "1"],
+  ["argocd.argoproj.io/hook", "PreDelete"],
   ["argocd.argoproj.io/sync-options", "Replace=true"],
   ["argocd.argoproj.io/sync-options", "Nonsense"],
   ["argocd.argoproj.io/compare-options", "IgnoreExtraneous"],
   ["argocd.argoproj.io/ignore-healthcheck", "true"],
-  ["helm.sh/hook", "pre-install"],
-  ["helm.sh/hook-weight", "-5"],
+  ["helm.sh/hook", "post-delete"],
 ])("%s: %s is refused by name", (name, value) => {
   expect(paths({ [name]: value })).toEqual([`[${name}]=${value}`]);
 });
 
 test.each([
   ["argocd.argoproj.io/sync-options", "Prune=false, Delete=confirm,ServerSideApply=true"],
-  ["argocd.argoproj.io/sync-wave", "0"],
+  ["argocd.argoproj.io/sync-wave", "-3"],
+  ["argocd.argoproj.io/hook", "PreSync,SyncFail"],
+  ["argocd.argoproj.io/hook-delete-policy", "HookSucceeded"],
+  ["helm.sh/hook", "pre-install,test"],
+  ["helm.sh/hook-weight", "-5"],
   ["argocd.argoproj.io/compare-options", "ServerSideDiff=true"],
   ["helm.sh/resource-policy", "keep"],
   ["argocd.argoproj.io/tracking-id", "x:/y:z/w"],
@@ -31,12 +31,13 @@ test.each([
 });
 
 test("each option of a list is judged alone", () => {
-  expect(paths({ "argocd.argoproj.io/sync-options": "Prune=false,Force=true,PruneLast=true" })).toEqual([
+  expect(paths({ "argocd.argoproj.io/sync-options": "Prune=false,Force=true,Replace=true" })).toEqual([
     "[argocd.argoproj.io/sync-options]=Force=true",
-    "[argocd.argoproj.io/sync-options]=PruneLast=true",
+    "[argocd.argoproj.io/sync-options]=Replace=true",
   ]);
 });
 
 test("a generated name would make another object with each apply", () => {
   expect(unsupportedIn({ generateName: "x-" })).toEqual([{ path: "metadata.generateName" }]);
+  expect(unsupportedIn({ generateName: "x-", annotations: { "argocd.argoproj.io/hook": "Sync" } })).toEqual([]);
 });

@@ -1,6 +1,7 @@
 // What manifests may ask for by annotation and Driftless does not do yet: refused by name, never ignored. One table:
 // an issue that builds one of these takes it out here.
-import { HELM_RESOURCE_POLICY, HOOK, SYNC_OPTIONS, SYNC_WAVE, splitList } from "./annotations.ts";
+import { HELM_RESOURCE_POLICY, SYNC_OPTIONS, splitList } from "./annotations.ts";
+import { HELM_HOOK, HOOK, hookWish } from "./hooks.ts";
 
 export interface UnsupportedField {
   /** As the condition shows it: `metadata.annotations[argocd.argoproj.io/hook]=PreSync`. */
@@ -27,6 +28,7 @@ const HONOURED_SYNC_OPTIONS = new Set([
   "Validate=true",
   "Replace=false",
   "Force=false",
+  "PruneLast=true",
   "PruneLast=false",
   "SkipDryRunOnMissingResource=false",
   "ClientSideApplyMigration=true",
@@ -39,28 +41,28 @@ const HONOURED_COMPARE_OPTIONS = new Set([
 
 /** Annotation → which of its values are honoured. Lists are judged part by part. */
 const ANNOTATIONS: Record<string, { list?: boolean; honoured: Honoured }> = {
-  [HOOK]: { list: true, honoured: never },
-  "argocd.argoproj.io/hook-delete-policy": { honoured: never },
-  [SYNC_WAVE]: { honoured: oneOf("0") },
+  [HOOK]: { list: true, honoured: (type) => type !== "PreDelete" && type !== "PostDelete" },
   [SYNC_OPTIONS]: { list: true, honoured: (option) => HONOURED_SYNC_OPTIONS.has(option) },
   "argocd.argoproj.io/compare-options": { list: true, honoured: (option) => HONOURED_COMPARE_OPTIONS.has(option) },
   "argocd.argoproj.io/ignore-healthcheck": { honoured: oneOf("false") },
   "argocd.argoproj.io/ignore-resource-updates": { honoured: oneOf("false") },
   "argocd.argoproj.io/client-side-apply-migration-manager": { honoured: never },
-  "helm.sh/hook": { list: true, honoured: never },
-  "helm.sh/hook-weight": { honoured: oneOf("0") },
-  "helm.sh/hook-delete-policy": { honoured: never },
+  [HELM_HOOK]: { list: true, honoured: (type) => type !== "pre-delete" && type !== "post-delete" },
   [HELM_RESOURCE_POLICY]: { list: true, honoured: oneOf("keep") },
 };
 
 /** Empty = everything this manifest asks for is honoured. */
 export function unsupportedIn(metadata: Record<string, unknown>): UnsupportedField[] {
   const found: UnsupportedField[] = [];
-  // Without a name each apply would make another object.
-  if (metadata["name"] === undefined && metadata["generateName"] !== undefined) {
+  const annotations = metadata["annotations"];
+  // Without a name each apply would make another object; only a hook is made anew each time.
+  if (
+    metadata["name"] === undefined &&
+    metadata["generateName"] !== undefined &&
+    hookWish(annotations).kind === "none"
+  ) {
     found.push({ path: "metadata.generateName" });
   }
-  const annotations = metadata["annotations"];
   if (typeof annotations !== "object" || annotations === null) return found;
   for (const [name, value] of Object.entries(annotations)) {
     const rule = Object.hasOwn(ANNOTATIONS, name) ? ANNOTATIONS[name] : undefined;

@@ -178,5 +178,6 @@ function isBusy(snapshot: Snapshot): boolean {
   const { refresh, sync } = snapshot.value as { refresh: unknown; sync: unknown };
   if (typeof refresh !== "object" || refresh === null || !("Idle" in refresh)) return true;
   if (typeof sync !== "object" || sync === null || !("Syncing" in sync)) return false;
-  return (sync as { Syncing: unknown }).Syncing !== "retrying";
+  const { Syncing } = sync as { Syncing: unknown };
+  return Syncing !== "retrying" && Syncing !== "waiting";
 }

@@ -17,7 +17,7 @@ export type KindView =
   | { kind: "unreadable"; failure: Failure };
 
 export interface CompareInput {
-  desired: Pick<DesiredSet, "objects" | "unresolved">;
+  desired: Pick<DesiredSet, "objects" | "unresolved"> & Partial<Pick<DesiredSet, "hooks" | "skipped">>;
   inventory: { key: ObjectKey; view: KindView }[];
   view(resource: ApiResource): KindView;
   record(key: ResourceKey): Remembered | undefined;
@@ -35,10 +35,14 @@ export function compare(input: CompareInput): ComparedObject[] {
     const key: ObjectKey = { ...prepared.key, version: resource.version };
     wanted.add(keyText(key));
     const view = input.view(resource);
-    if (kindPending) compared.push({ ...key, verdict: "Missing", reason: "its kind comes with the same set" });
-    else if (view.kind === "unreadable") compared.push(unknown(key, view.failure));
-    else compared.push(compareDesired(key, prepared.desiredHash, view.get(key.namespace, key.name), input));
+    const push = (one: ComparedObject) => compared.push({ ...one, ...object.slot });
+    if (kindPending) push({ ...key, verdict: "Missing", reason: "its kind comes with the same set" });
+    else if (view.kind === "unreadable") push(unknown(key, view.failure));
+    else push(compareDesired(key, prepared.desiredHash, view.get(key.namespace, key.name), input));
   }
+  // An object that became a hook is still in Git.
+  for (const { prepared } of desired.hooks ?? []) wanted.add(keyText(prepared.key));
+  for (const key of desired.skipped ?? []) wanted.add(keyText(key));
   for (const { key, failure: why } of desired.unresolved) {
     wanted.add(keyText(key));
     // The scope is a guess, so the object may stand in the inventory without a namespace.
@@ -117,6 +121,8 @@ function extra(key: ObjectKey, live: Seen): ComparedObject {
     ...(live.health && { health: live.health }),
     ...(live.keep !== undefined && { keep: live.keep }),
     ...(live.keepOnDelete !== undefined && { keepOnDelete: live.keepOnDelete }),
+    ...(live.wave !== undefined && { wave: live.wave }),
+    ...(live.pruneLast && { pruneLast: true }),
   };
 }
 

@@ -16,12 +16,14 @@ import {
   ApplicationForgotten,
   LiveChanged,
   LiveStateReset,
+  type AwaitedObject,
+  type DesiredHook as Hook,
 } from "@driftless/contracts/pipeline/4-diff";
 import { StepApplied, StepPredicted } from "@driftless/contracts/pipeline/5-sync";
 import { STREAMS, workDurable } from "@driftless/contracts/streams";
 import { subject } from "@driftless/contracts/subject";
 import type { Cluster, Clusters } from "@driftless/kube/clusters";
-import { resolveDesired, type DesiredSet } from "@driftless/kube/desired-set";
+import { resolveDesired, type DesiredHook, type DesiredSet } from "@driftless/kube/desired-set";
 import { clusterFailure } from "@driftless/kube/cluster-failure";
 import type { ApiResource } from "@driftless/kube/resource";
 import { decodeManifests } from "@driftless/manifests/manifests-blob";
@@ -45,7 +47,10 @@ export interface DifferContext {
 }
 
 type Command = MessageOf<typeof ComputeDiff>;
-type Computed = Pick<MessageOf<typeof DiffComputed>, "server" | "objects" | "namespaceMissing" | "images" | "warnings">;
+type Computed = Pick<
+  MessageOf<typeof DiffComputed>,
+  "server" | "objects" | "hooks" | "awaited" | "namespaceMissing" | "images" | "warnings"
+>;
 type Outcome = { kind: "computed"; diff: Computed } | { kind: "failed"; failures: [Failure, ...Failure[]] };
 
 interface Differ extends DifferContext {
@@ -206,8 +211,10 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
   const inventory = await inventoryKinds(cluster, command.inventory);
   const namespace = target.destination.namespace ?? "";
   const needsNamespace =
-    namespace !== "" && desired.objects.some(({ prepared }) => prepared.key.namespace === namespace);
-  const uses = kindUses(cluster, desired, inventory, needsNamespace);
+    namespace !== "" &&
+    [...desired.objects, ...desired.hooks].some(({ prepared }) => prepared.key.namespace === namespace);
+  const awaited = await inventoryKinds(cluster, command.awaited ?? []);
+  const uses = kindUses(cluster, desired, { inventory, awaited, needsNamespace });
   await live.use(app.uid, uses, Math.max(0, command.deadlineAt - clock.now() - ANSWER_MS));
 
   const ofApp = { name: app.name, namespace: app.namespace, controlPlaneNamespace: target.controlPlaneNamespace };
@@ -235,6 +242,10 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
     diff: {
       server: cluster.server,
       objects,
+      ...(desired.hooks.length > 0 && { hooks: desired.hooks.map(hookOf) }),
+      ...(awaited.length > 0 && {
+        awaited: awaited.flatMap(({ key, found }) => awaitedObject(key, found, (kind) => live.view(cluster, kind))),
+      }),
       namespaceMissing: namespaces?.kind === "listed" && !brought && !namespaces.get("", namespace),
       images: [...new Set(desired.objects.flatMap(({ prepared }) => prepared.images))].toSorted(),
       warnings: desired.objects.flatMap(({ prepared: { warnings, file, line } }) =>
@@ -244,15 +255,39 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
   };
 }
 
+const hookOf = (hook: DesiredHook): Hook => ({
+  ...hook.prepared.key,
+  version: hook.resource.version,
+  index: hook.index,
+  ...(hook.generateName !== undefined && { generateName: hook.generateName }),
+  phases: hook.phases,
+  wave: hook.wave,
+  deletePolicies: hook.deletePolicies,
+});
+
+/** As it is now, or nothing where its kind cannot be read: then nothing may be concluded. */
+function awaitedObject(key: ObjectKey, found: InventoryKind, view: (kind: ApiResource) => KindView): AwaitedObject[] {
+  if (found.kind === "absent") return [key];
+  if (found.kind === "failed") return [];
+  const kind = view(found.resource);
+  if (kind.kind === "unreadable") return [];
+  const seen = kind.get(key.namespace, key.name);
+  if (!seen) return [key];
+  const { uid, resourceVersion, health, deleting } = seen;
+  return [{ ...key, live: { uid, resourceVersion }, ...(health && { health }), ...(deleting && { deleting }) }];
+}
+
 const failed = (why: Failure): Outcome => ({ kind: "failed", failures: [why] });
 
 type InventoryKind = { kind: "ok"; resource: ApiResource } | { kind: "absent" } | { kind: "failed"; failure: Failure };
 
+interface KnownKind {
+  key: ObjectKey;
+  found: InventoryKind;
+}
+
 /** The version of an inventory key may be served no more; the object then still answers under another one. */
-async function inventoryKinds(
-  cluster: Cluster,
-  inventory: readonly ObjectKey[],
-): Promise<{ key: ObjectKey; found: InventoryKind }[]> {
+async function inventoryKinds(cluster: Cluster, inventory: readonly ObjectKey[]): Promise<KnownKind[]> {
   const kinds = new Map<string, Promise<InventoryKind>>();
   const find = async ({ group, kind, version }: ObjectKey): Promise<InventoryKind> => {
     const exact = await cluster.discovery.resourceFor(group, kind, version);
@@ -274,8 +309,7 @@ async function inventoryKinds(
 function kindUses(
   cluster: Cluster,
   desired: DesiredSet,
-  inventory: readonly { key: ObjectKey; found: InventoryKind }[],
-  needsNamespace: boolean,
+  more: { inventory: readonly KnownKind[]; awaited: readonly KnownKind[]; needsNamespace: boolean },
 ): KindUse[] {
   const uses = new Map<string, KindUse>();
   const use = (resource: ApiResource): KindUse => {
@@ -287,9 +321,14 @@ function kindUses(
   for (const { prepared, resource, kindPending } of desired.objects) {
     if (!kindPending) use(resource).desired.add(objectId(prepared.key.namespace, prepared.key.name));
   }
-  for (const { key, found } of inventory) {
+  for (const { key, found } of more.inventory) {
     if (found.kind === "ok") use(found.resource).inventory.add(objectId(key.namespace, key.name));
   }
-  if (needsNamespace) use(NAMESPACES);
+  for (const { key, found } of more.awaited) {
+    if (found.kind === "ok") (use(found.resource).awaited ??= new Set()).add(objectId(key.namespace, key.name));
+  }
+  // Before the first of them is made, so that what becomes of it is seen at once.
+  for (const { resource, kindPending } of desired.hooks) if (!kindPending) use(resource);
+  if (more.needsNamespace) use(NAMESPACES);
   return [...uses.values()];
 }

@@ -25,6 +25,7 @@ export interface LiveChange {
   change: "suspect" | "deleted" | "health";
   live?: LiveIdentity;
   health?: Health;
+  deleting?: boolean;
   by?: string;
 }
 
@@ -34,6 +35,8 @@ export interface KindUse {
   resource: ApiResource;
   desired: Set<string>;
   inventory: Set<string>;
+  /** Hooks under way and objects being deleted: every change of their health is told, nothing is judged. */
+  awaited?: Set<string>;
 }
 
 export interface LiveState {
@@ -60,7 +63,7 @@ interface Kind {
   readonly resource: ApiResource;
   readonly objects: Map<string, Seen>;
   /** Whose object it is, for what is told. */
-  readonly owners: Map<string, { app: string; desired: boolean }>;
+  readonly owners: Map<string, { app: string; desired: boolean; awaited?: boolean }>;
   readonly users: Map<string, KindUse>;
   readonly held: Map<string, Held>;
   /** Applications that were told Unknown; they look again when the kind can be read. */
@@ -200,6 +203,7 @@ export function createLiveState(options: LiveStateOptions): LiveState {
     kind.objects.set(id, seen);
     const owner = kind.owners.get(id);
     if (!owner) return;
+    if (owner.awaited) return tellChange(kind, id, owner.app, "health", seen, undefined);
 
     const record = recordFor(kind, keyOfId(kind, id));
     const held = kind.held.get(id);
@@ -226,9 +230,10 @@ export function createLiveState(options: LiveStateOptions): LiveState {
     const announce = () => {
       const now = kind.owners.get(id);
       if (stopped || now?.app !== owner.app || kind.objects.has(id)) return;
-      tell(owner.app, { object: keyOfId(kind, id), change: "deleted" });
+      const { uid, resourceVersion } = before;
+      tell(owner.app, { object: keyOfId(kind, id), change: "deleted", live: { uid, resourceVersion } });
     };
-    if (owner.desired) announce();
+    if (owner.desired || owner.awaited) announce();
     else clock.setTimer(DELETED_DELAY_MS, announce);
   }
 
@@ -245,6 +250,7 @@ export function createLiveState(options: LiveStateOptions): LiveState {
       change,
       live: { uid: seen.uid, resourceVersion: seen.resourceVersion },
       ...(seen.health && { health: seen.health }),
+      ...(seen.deleting && { deleting: true }),
       ...(by !== undefined && { by }),
     });
   }
@@ -318,10 +324,11 @@ export function createLiveState(options: LiveStateOptions): LiveState {
       kind.cancelStop?.();
       kind.cancelStop = undefined;
       const earlier = before?.get(id);
-      for (const object of [...(earlier?.desired ?? []), ...(earlier?.inventory ?? [])]) {
+      for (const object of earlier ? ids(earlier) : []) {
         if (!use.desired.has(object) && !use.inventory.has(object)) disown(kind, app, object);
       }
       for (const object of use.inventory) kind.owners.set(object, { app, desired: false });
+      for (const object of use.awaited ?? []) kind.owners.set(object, { app, desired: false, awaited: true });
       for (const object of use.desired) kind.owners.set(object, { app, desired: true });
       kind.users.set(app, use);
       return kind;
@@ -338,7 +345,7 @@ export function createLiveState(options: LiveStateOptions): LiveState {
 
   function leave(kind: Kind | undefined, app: string, use: KindUse): void {
     if (!kind) return;
-    for (const id of [...use.desired, ...use.inventory]) disown(kind, app, id);
+    for (const id of ids(use)) disown(kind, app, id);
     kind.users.delete(app);
     kind.waitingApps.delete(app);
     if (kind.users.size > 0) return;
@@ -416,6 +423,8 @@ export function createLiveState(options: LiveStateOptions): LiveState {
     },
   };
 }
+
+const ids = (use: KindUse): string[] => [...use.desired, ...use.inventory, ...(use.awaited ?? [])];
 
 const kindId = (server: string, { group, version, kind }: Pick<ApiResource, "group" | "version" | "kind">): string =>
   `${server} ${group}/${version}/${kind}`;

@@ -4,6 +4,7 @@ import { hash } from "node:crypto";
 import { FIELD_MANAGER, imprintOf, ownEntry, type Footprint } from "@driftless/kube/footprint";
 import { canonicalJson } from "@driftless/kube/canonical-json";
 import type { KubeObject, ManagedFieldsEntry } from "@driftless/kube/resource";
+import { readAnnotations } from "@driftless/manifests/annotations";
 import { healthOf, type Health } from "@driftless/manifests/health/health";
 import { keepReason } from "@driftless/manifests/keep";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
@@ -20,6 +21,10 @@ export interface Seen {
   keep?: string;
   keepOnDelete?: string;
   health?: Health;
+  /** Of its annotations, for the order of pruning. */
+  wave?: number;
+  pruneLast?: boolean;
+  deleting?: boolean;
   /** Time of our own managedFields entry: another one than the record's means an apply not yet told of. */
   appliedAt?: string;
   /** Imprint along `footprint`, which is that of the record at the time. */
@@ -56,6 +61,12 @@ export function observe(object: KubeObject, key: ResourceKey, footprint?: Footpr
   if (keepOnDelete !== undefined) seen.keepOnDelete = keepOnDelete;
   if (health !== undefined) seen.health = health;
   if (appliedAt !== undefined) seen.appliedAt = appliedAt;
+  if (metadata.annotations) {
+    const { syncWave, syncOptions } = readAnnotations(metadata.annotations);
+    if (syncWave !== 0) seen.wave = syncWave;
+    if (syncOptions.includes("PruneLast=true")) seen.pruneLast = true;
+  }
+  if (metadata.deletionTimestamp !== undefined) seen.deleting = true;
   if (footprint) {
     seen.footprint = footprint;
     seen.imprint = imprintOf(object, footprint);

@@ -7,7 +7,7 @@
 // S5  What another Application tracks is never written.
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
-import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
+import type { AppliedHook, AppliedObject, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import { jsonPatch, remove, serverSideApply } from "@driftless/kube/apply";
 import type { DesiredObject } from "@driftless/kube/desired-set";
 import { kubeError, type KubeError, type KubeOutcome } from "@driftless/kube/outcome";
@@ -18,22 +18,17 @@ import { withMetadata } from "@driftless/manifests/manifest";
 import { keyForPeople } from "@driftless/manifests/resource-key";
 import { applyFailure, ownedByOther } from "./apply-failure.ts";
 import { differences } from "./field-differences.ts";
-import { withdrawn, type Claim } from "./operation.ts";
-import type { PlannedApply, PlannedPrune } from "./plan.ts";
+import { Withdrawn, kubectlName, type Execution } from "./execution.ts";
+import { runHook } from "./hooks.ts";
+import { withdrawn } from "./operation.ts";
+import type { Plan, PlannedApply, PlannedPrune } from "./plan.ts";
 import { decidePrune } from "./prune.ts";
 import { recordOf } from "./record.ts";
 import { identityOf, otherOwner, read, trackingNameOf, type Step } from "./step.ts";
 
-export interface Execution extends Step {
-  claim: Claim;
-  propagation: "Foreground" | "Background" | "Orphan";
-  /** What a prediction found a moment ago for exactly this object, if it was made here. */
-  predicted(key: ObjectKey, live: LiveIdentity): { fields: FieldDifference[]; managers: string[] } | undefined;
-  /** keyTexts of the whole set: none of these is pruned. */
-  isDesired(key: ObjectKey): boolean;
-}
-
-export type Executed = { kind: "done"; objects: AppliedObject[] } | { kind: "withdrawn"; failure: Failure };
+export type Executed =
+  | { kind: "done"; objects: AppliedObject[]; hooks: AppliedHook[] }
+  | { kind: "withdrawn"; failure: Failure };
 
 const CONFLICTS_MAX = 5;
 /** A resourceVersion that no object ever has: alone it lets an apply create and refuses to change (DESIGN §6). */
@@ -41,28 +36,22 @@ const ONLY_CREATE = "1";
 const ESTABLISH_MS = 10_000;
 const ESTABLISH_POLL_MS = 100;
 
-/** Ends a step from within: the operation is no longer ours. */
-class Withdrawn extends Error {
-  override readonly name = "Withdrawn";
-  readonly failure: Failure;
-  constructor(why: Failure) {
-    super(why.message);
-    this.failure = why;
-  }
-}
-
 export async function execute(
   step: Execution,
-  applyGroups: readonly PlannedApply[][],
+  applyGroups: Plan["groups"],
   pruneGroups: readonly PlannedPrune[][],
 ): Promise<Executed> {
   const objects: AppliedObject[] = [];
+  const hooks: AppliedHook[] = [];
   let failed = false;
   try {
     for (const group of applyGroups) {
-      const applied = await all(group.map((item) => applyObject(step, item)));
+      const runs = group.flatMap((item) => ("hook" in item ? runHook(step, item.hook, item.desired) : []));
+      const applied = await all(group.flatMap((item) => ("hook" in item ? [] : applyObject(step, item))));
+      const ran = await all(runs);
       objects.push(...applied);
-      failed = applied.some(({ outcome }) => outcome === "failed");
+      hooks.push(...ran);
+      failed = [...applied, ...ran].some(({ outcome }) => outcome === "failed");
       if (failed) break; // S1
       await established(step, group);
     }
@@ -78,7 +67,7 @@ export async function execute(
     if (error instanceof Withdrawn) return { kind: "withdrawn", failure: error.failure };
     throw error;
   }
-  return { kind: "done", objects };
+  return { kind: "done", objects, hooks };
 }
 
 /** Waits for all, also when one throws: a step that has answered must have no write left on its way. */
@@ -260,7 +249,7 @@ async function takeOver(
 }
 
 /** Objects of a new kind are refused until its CRD is established. */
-async function established(step: Execution, group: readonly PlannedApply[]): Promise<void> {
+async function established(step: Execution, group: Plan["groups"][number]): Promise<void> {
   const definitions = group.filter(({ desired }) => desired.defines);
   if (definitions.length === 0) return;
   const end = step.clock.monotonic() + ESTABLISH_MS;
@@ -352,9 +341,3 @@ const bare = ({ group, version, kind, namespace, name }: ObjectKey) => ({
   fields: [],
   images: [],
 });
-
-/** `deployment.apps/web`, as kubectl says it. */
-function kubectlName(resource: ApiResource | undefined, { group, kind, name }: ObjectKey): string {
-  const singular = (resource?.kind ?? kind).toLowerCase();
-  return `${singular}${group === "" ? "" : `.${group}`}/${name}`;
-}

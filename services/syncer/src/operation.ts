@@ -20,7 +20,7 @@ export interface Claim {
   app: AppRef;
   operationId: string;
   epoch: number;
-  purpose: "sync" | "heal" | "delete";
+  purpose: "sync" | "heal" | "delete" | "release";
 }
 
 /** Undefined when the step may go on. */
@@ -50,5 +50,7 @@ export function withdrawnFrom(application: KubeObject, claim: Claim): Failure | 
   const value = (name: string) => state?.operation?.info?.find((entry) => entry.name === name)?.value;
   if (value(OPERATION_INFO.operationId) !== claim.operationId) return no("is being synced by another operation");
   if (value(OPERATION_INFO.epoch) !== String(claim.epoch)) return no("has got another owner");
+  // Hooks of an operation that was terminated are let go of all the same.
+  if (purpose === "release" && state?.phase === "Terminating") return undefined;
   return state?.phase === "Running" ? undefined : no(`has an operation that is ${String(state?.phase)}`);
 }

@@ -1,8 +1,8 @@
 // Plan (pure): in which groups the objects of one step go. Groups follow each other, the objects of one go in parallel:
 // a kind rank is a group, a Namespace stands before what lives in it and a CRD before its objects (Argo CD's order).
 import type { ObjectKey } from "@driftless/contracts/identity";
-import type { PlannedObject } from "@driftless/contracts/pipeline/5-sync";
-import type { DesiredObject } from "@driftless/kube/desired-set";
+import type { PlannedHook, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
+import type { DesiredHook, DesiredObject } from "@driftless/kube/desired-set";
 import { applyOrder, kindRank, pruneOrder, type Ordered } from "@driftless/manifests/order";
 import { keyText } from "@driftless/manifests/resource-key";
 
@@ -11,13 +11,20 @@ export interface PlannedApply extends Ordered {
   desired: DesiredObject;
 }
 
-export interface Plan {
-  groups: PlannedApply[][];
-  /** Planned, but the set does not have them: the command and its blob contradict each other. */
-  absent: PlannedObject[];
+export interface PlannedRun extends Ordered {
+  hook: PlannedHook;
+  desired: DesiredHook;
 }
 
-export function plan(apply: readonly PlannedObject[], desired: readonly DesiredObject[]): Plan {
+export interface Plan {
+  groups: (PlannedApply | PlannedRun)[][];
+  /** Planned, but the set does not have them: the command and its blob contradict each other. */
+  absent: PlannedObject[];
+  absentHooks: PlannedHook[];
+}
+
+/** Of objects alone, for a prediction. */
+export function planObjects(apply: readonly PlannedObject[], desired: readonly DesiredObject[]) {
   const byKey = new Map(desired.map((object) => [keyText(object.prepared.key), object]));
   const items: PlannedApply[] = [];
   const absent: PlannedObject[] = [];
@@ -26,7 +33,29 @@ export function plan(apply: readonly PlannedObject[], desired: readonly DesiredO
     if (object) items.push({ key: object.prepared.key, planned, desired: object });
     else absent.push(planned);
   }
-  return { groups: groups(applyOrder(items, (item) => item.desired.defines)), absent };
+  return { items, absent };
+}
+
+export function plan(
+  apply: readonly PlannedObject[],
+  desired: readonly DesiredObject[],
+  hooks: readonly PlannedHook[] = [],
+  desiredHooks: readonly DesiredHook[] = [],
+): Plan {
+  const objects = planObjects(apply, desired);
+  const byIndex = new Map(desiredHooks.map((hook) => [hook.index, hook]));
+  const items: (PlannedApply | PlannedRun)[] = objects.items;
+  const absentHooks: PlannedHook[] = [];
+  for (const hook of hooks) {
+    const found = byIndex.get(hook.index);
+    if (found) items.push({ key: keyOf(hook), hook, desired: found });
+    else absentHooks.push(hook);
+  }
+  return {
+    groups: groups(applyOrder(items, (item) => item.desired.defines)),
+    absent: objects.absent,
+    absentHooks,
+  };
 }
 
 export interface PlannedPrune extends Ordered {

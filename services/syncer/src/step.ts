@@ -47,10 +47,16 @@ export const identityOf = (object: KubeObject): LiveIdentity => ({
 export const trackingNameOf = ({ app, target }: Step): string =>
   trackingName({ name: app.name, namespace: app.namespace, controlPlaneNamespace: target.controlPlaneNamespace });
 
+/** "this" Application, another's name, or undefined where nobody tracks it. */
+export function ownedBy(step: Step, live: KubeObject, key: ResourceKey): string | undefined {
+  const byLabel = step.target.trackingMethod === "label";
+  const owner = byLabel ? live.metadata.labels?.[TRACKING_LABEL] : ownerOf(live.metadata.annotations, key);
+  return owner === (byLabel ? step.app.name : trackingNameOf(step)) ? "this" : owner;
+}
+
 /** The other Application that tracks a live object. */
 export function otherOwner(step: Step, live: KubeObject, key: ResourceKey): string | undefined {
   if (!isTracked(key)) return undefined;
-  const byLabel = step.target.trackingMethod === "label";
-  const owner = byLabel ? live.metadata.labels?.[TRACKING_LABEL] : ownerOf(live.metadata.annotations, key);
-  return owner === (byLabel ? step.app.name : trackingNameOf(step)) ? undefined : owner;
+  const owner = ownedBy(step, live, key);
+  return owner === "this" ? undefined : owner;
 }

@@ -13,6 +13,7 @@ import {
   StepApplied,
   StepFailed,
   StepPredicted,
+  type AppliedHook,
   type Prediction,
 } from "@driftless/contracts/pipeline/5-sync";
 import { workDurable } from "@driftless/contracts/streams";
@@ -26,8 +27,10 @@ import { createLimit, type Limit } from "@driftless/process/limits";
 import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
 import { createNamespace, execute, type Executed } from "./execute.ts";
+import type { Execution } from "./execution.ts";
+import { predictHook, releaseHook } from "./hooks.ts";
 import { withdrawn, type Claim } from "./operation.ts";
-import { plan, planPrune } from "./plan.ts";
+import { plan, planObjects, planPrune } from "./plan.ts";
 import { predictObject } from "./predict-objects.ts";
 import type { Step } from "./step.ts";
 
@@ -126,30 +129,44 @@ export async function startSyncer(context: SyncerContext): Promise<Service> {
 async function predictStep(
   syncer: Syncer,
   command: Predict,
-): Promise<Outcome<{ server: string; objects: Prediction[] }>> {
+): Promise<Outcome<{ server: string; objects: Prediction[]; hookFailures?: Failure[] }>> {
   return withStep(syncer, command, async (step, set) => {
-    const { groups, absent } = plan(command.objects, set.objects);
+    const { items, absent } = planObjects(command.objects, set.objects);
     const namespaces = new Set(
       set.objects.map(({ prepared: { key } }) => (key.kind === "Namespace" && key.group === "" ? key.name : "")),
     );
     const options = { createsNamespace: command.createsNamespace, namespaces };
     const turns = createLimit(STEP_WRITES_MAX);
     const objects = await Promise.all(
-      groups.flat().map(({ planned, desired }) => turns(() => predictObject(step, planned, desired, options))),
+      items.map(({ planned, desired }) => turns(() => predictObject(step, planned, desired, options))),
+    );
+    const hookFailures = await Promise.all(
+      (command.hooks ?? []).map(async (hook) => {
+        const desired = set.hooks.find(({ index }) => index === hook.index);
+        const comesAlong = options.createsNamespace || namespaces.has(hook.namespace);
+        return desired ? turns(() => predictHook(step, hook, desired, comesAlong)) : notInSet(hook);
+      }),
     );
     for (const object of objects) rememberPrediction(syncer, step.cluster.server, object);
     const unresolved = absent.map((key): Prediction => {
       const why = set.unresolved.find((other) => sameObject(other.key, key))?.failure ?? notInSet(key);
       return { ...key, outcome: "failed", fields: [], managers: [], failure: why };
     });
-    return { kind: "ok", value: { server: step.cluster.server, objects: [...objects, ...unresolved] } };
+    return {
+      kind: "ok",
+      value: {
+        server: step.cluster.server,
+        objects: [...objects, ...unresolved],
+        ...(command.hooks && { hookFailures: hookFailures.filter((why) => why !== undefined) }),
+      },
+    };
   });
 }
 
 async function applyStep(
   syncer: Syncer,
   command: Apply,
-): Promise<Outcome<{ server: string; objects: (Executed & { kind: "done" })["objects"] }>> {
+): Promise<Outcome<{ server: string } & Pick<Executed & { kind: "done" }, "objects"> & { hooks?: AppliedHook[] }>> {
   const { app, operationId, epoch, purpose, target } = command;
   return withStep(syncer, command, async (step, set) => {
     const claim: Claim = { app, operationId, epoch, purpose };
@@ -158,32 +175,47 @@ async function applyStep(
     const why = fencedHeal ? undefined : await withdrawn(step.controlPlane.client, claim);
     if (why) return { kind: "failed", failure: why };
 
-    const { groups, absent } = plan(purpose === "delete" ? [] : command.apply, set.objects);
+    const { groups, absent, absentHooks } = plan(
+      purpose === "delete" ? [] : command.apply,
+      set.objects,
+      command.hooks,
+      set.hooks,
+    );
     const namespace = target.destination.namespace ?? "";
     if (command.createNamespace && namespace !== "" && groups.length > 0) {
       const refused = await createNamespace(step, namespace);
       if (refused) return { kind: "failed", failure: refused };
     }
-    const desired = new Set(set.objects.map(({ prepared }) => keyText(prepared.key)));
+    const desired = new Set([...set.objects, ...set.hooks].map(({ prepared }) => keyText(prepared.key)));
+    for (const key of set.skipped) desired.add(keyText(key));
     const { server } = step.cluster;
-    const executed = await execute(
-      {
-        ...step,
-        claim,
-        propagation: command.propagation,
-        predicted: (key, live) => recallPrediction(syncer, server, key, live),
-        isDesired: (key) => desired.has(keyText(key)) || set.unresolved.some((other) => sameObject(other.key, key)),
-      },
-      groups,
-      absent.length > 0 ? [] : planPrune(command.prune),
-    );
+    const execution: Execution = {
+      ...step,
+      claim,
+      propagation: command.propagation,
+      predicted: (key, live) => recallPrediction(syncer, server, key, live),
+      isDesired: (key) => desired.has(keyText(key)) || set.unresolved.some((other) => sameObject(other.key, key)),
+    };
+    const released = await Promise.all((command.releases ?? []).map((release) => releaseHook(execution, release)));
+    const stuck = released.find((one) => one !== undefined);
+    if (stuck) return { kind: "failed", failure: stuck };
+    const executed = await execute(execution, groups, absent.length > 0 ? [] : planPrune(command.prune));
     if (executed.kind === "withdrawn") return { kind: "failed", failure: executed.failure };
     const unresolved = absent.map((key) => {
       const reason = set.unresolved.find((other) => sameObject(other.key, key))?.failure ?? notInSet(key);
       const { message } = reason;
       return { ...key, outcome: "failed" as const, message, failure: reason, takenFrom: [], fields: [], images: [] };
     });
-    return { kind: "ok", value: { server, objects: [...executed.objects, ...unresolved] } };
+    const hooks = [
+      ...executed.hooks,
+      ...absentHooks.map((hook): AppliedHook => {
+        const why = notInSet(hook);
+        const { group, version, kind, namespace, name, run } = hook;
+        return { group, version, kind, namespace, name, run, outcome: "failed", message: why.message, failure: why };
+      }),
+    ];
+    const objects = [...executed.objects, ...unresolved];
+    return { kind: "ok", value: { server, objects, ...(command.hooks && { hooks }) } };
   });
 }
 
@@ -199,7 +231,10 @@ async function withStep<T>(
   const limit: Step["limit"] = (send) => own(() => syncer.limit(send));
   const failed = (why: Failure): Outcome<T> => ({ kind: "failed", failure: why });
   // What an Application takes along when it is deleted does not depend on what Git has.
-  const decoded = command.purpose === "delete" ? NOTHING : await manifestsOf(bus, target.manifestsDigest);
+  const decoded =
+    command.purpose === "delete" || command.purpose === "release"
+      ? NOTHING
+      : await manifestsOf(bus, target.manifestsDigest);
   if (decoded.kind === "error") return failed(failure("BLOB_GONE", `The rendered manifests are ${decoded.reason}.`));
   const lookup = await clusters.find(target.destination);
   if (lookup.kind === "error") return failed(lookup.failure);

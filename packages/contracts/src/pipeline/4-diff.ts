@@ -17,6 +17,10 @@ export const Target = z.looseObject({
 });
 export type Target = z.infer<typeof Target>;
 
+/** Phases of a sync, in order; SyncFail only after a failure. */
+export const SyncPhase = z.enum(["PreSync", "Sync", "PostSync", "SyncFail"]);
+export type SyncPhase = z.infer<typeof SyncPhase>;
+
 export const ComputeDiff = defineMessage({
   name: "ComputeDiff",
   kind: "command",
@@ -24,6 +28,8 @@ export const ComputeDiff = defineMessage({
     target: Target,
     /** Keys that the app owned until now (status.resources): what is there and not desired is to be pruned. */
     inventory: z.array(ObjectKey),
+    /** Hooks under way and objects being deleted: watched too, and told as they are, never compared. */
+    awaited: z.array(ObjectKey).optional(),
   }),
   subject: (m) => subject("cmd", "diff", m.lane),
   messageId: (m) => m.requestId,
@@ -49,8 +55,34 @@ export const ComparedObject = ObjectKey.extend({
   /** Live object carries Delete=false, Delete=confirm or helm keep: it stays when its Application is deleted; says which. */
   keepOnDelete: z.string().optional(),
   failure: Failure.optional(),
+  /** When it is applied; Sync and 0 without. A Namespace or CRD has that of the first object which needs it. */
+  phase: SyncPhase.optional(),
+  wave: z.number().int().optional(),
+  /** Of an Extra: pruned after everything else. */
+  pruneLast: z.boolean().optional(),
 });
 export type ComparedObject = z.infer<typeof ComparedObject>;
+
+/** A hook that the rendered set has. It is run, not kept: never part of sync status or health. */
+export const DesiredHook = ObjectKey.extend({
+  /** Its place in the rendered set, which tells apart those with generated names. */
+  index: z.number().int(),
+  /** Then `name` is empty, and made for each run. */
+  generateName: z.string().optional(),
+  phases: z.array(SyncPhase),
+  wave: z.number().int(),
+  deletePolicies: z.array(z.enum(["BeforeHookCreation", "HookSucceeded", "HookFailed"])),
+});
+export type DesiredHook = z.infer<typeof DesiredHook>;
+
+/** Without `live` it is not there. */
+export const AwaitedObject = ObjectKey.extend({
+  live: LiveIdentity.optional(),
+  health: Health.optional(),
+  /** On its way out; a hook that is held until its result is written down. */
+  deleting: z.boolean().optional(),
+});
+export type AwaitedObject = z.infer<typeof AwaitedObject>;
 
 export const DiffComputed = defineMessage({
   name: "DiffComputed",
@@ -60,6 +92,8 @@ export const DiffComputed = defineMessage({
     /** API server URL that the destination resolved to. */
     server: z.string(),
     objects: z.array(ComparedObject),
+    hooks: z.array(DesiredHook).optional(),
+    awaited: z.array(AwaitedObject).optional(),
     /** The destination namespace does not exist. */
     namespaceMissing: z.boolean(),
     images: z.array(z.string()),
@@ -97,6 +131,8 @@ export const LiveChanged = defineMessage({
     change: z.enum(["suspect", "deleted", "health"]),
     live: LiveIdentity.optional(),
     health: Health.optional(),
+    /** Of a hook: it was deleted, and waits for its result to be written down. */
+    deleting: z.boolean().optional(),
     /** Field manager of the newest managedFields entry: who probably did it. */
     by: z.string().optional(),
     observedAt: z.number(),

@@ -4,7 +4,7 @@ import { Failure } from "../failure.ts";
 import { Health, LiveIdentity, ObjectKey, Reply, Request } from "../identity.ts";
 import { defineMessage } from "../message.ts";
 import { subject } from "../subject.ts";
-import { Target } from "./4-diff.ts";
+import { SyncPhase, Target } from "./4-diff.ts";
 
 /**
  * What is remembered of an object after an apply or a prediction that found no difference (DESIGN §5):
@@ -35,12 +35,29 @@ export type FieldDifference = z.infer<typeof FieldDifference>;
 export const PlannedObject = ObjectKey.extend({ live: LiveIdentity.optional() });
 export type PlannedObject = z.infer<typeof PlannedObject>;
 
+/** One run of one hook. */
+export const PlannedHook = ObjectKey.extend({
+  /** Its place in the rendered set. */
+  index: z.number().int(),
+  phase: SyncPhase,
+  /** Stands on the object that is made: whoever finds it there knows that this run was begun. */
+  run: z.string(),
+  /** What an earlier run left is deleted first. */
+  replace: z.boolean(),
+});
+export type PlannedHook = z.infer<typeof PlannedHook>;
+
+/** A hook whose result is written down: let go of, and deleted where its policy says so. */
+export const ReleasedHook = ObjectKey.extend({ run: z.string(), remove: z.boolean() });
+export type ReleasedHook = z.infer<typeof ReleasedHook>;
+
 export const PredictStep = defineMessage({
   name: "PredictStep",
   kind: "command",
   schema: Request.extend({
     target: Target,
     objects: z.array(PlannedObject),
+    hooks: z.array(PlannedHook).optional(),
     /** The step to come creates the destination namespace or CRDs, so absence of these is no failure. */
     createsNamespace: z.boolean(),
   }),
@@ -66,7 +83,12 @@ export type Prediction = z.infer<typeof Prediction>;
 export const StepPredicted = defineMessage({
   name: "StepPredicted",
   kind: "result",
-  schema: Reply.extend({ server: z.string(), objects: z.array(Prediction) }),
+  schema: Reply.extend({
+    server: z.string(),
+    objects: z.array(Prediction),
+    /** Hooks that the API server would refuse. */
+    hookFailures: z.array(Failure).optional(),
+  }),
   subject: (m) => subject("res", m.shard, "sync"),
   messageId: (m) => `${m.requestId}.predicted`,
 });
@@ -81,12 +103,17 @@ export const ApplyStep = defineMessage({
     /** Both stand in operationState.operation.info of the Application and are read again before creating. */
     operationId: z.string(),
     epoch: z.number().int(),
-    phase: z.enum(["PreSync", "Sync", "PostSync", "SyncFail"]),
+    phase: SyncPhase,
     wave: z.number().int(),
     target: Target,
-    /** A heal touches existing objects only, fenced by uid and resourceVersion, before any operation record. */
-    purpose: z.enum(["sync", "heal", "delete"]),
+    /**
+     * A heal touches existing objects only, fenced by uid and resourceVersion, before any operation record. A release
+     * comes after a sync's last step, also of one that was terminated.
+     */
+    purpose: z.enum(["sync", "heal", "delete", "release"]),
     apply: z.array(PlannedObject),
+    hooks: z.array(PlannedHook).optional(),
+    releases: z.array(ReleasedHook).optional(),
     /** Each with `live`: a delete without uid and resourceVersion is refused. */
     prune: z.array(PlannedObject),
     createNamespace: z.boolean(),
@@ -111,11 +138,28 @@ export const AppliedObject = ObjectKey.extend({
 });
 export type AppliedObject = z.infer<typeof AppliedObject>;
 
+export const AppliedHook = ObjectKey.extend({
+  run: z.string(),
+  /** `found`: this run had been begun before, by whoever had the operation then. */
+  outcome: z.enum(["created", "found", "failed"]),
+  message: z.string(),
+  live: LiveIdentity.optional(),
+  health: Health.optional(),
+  deleting: z.boolean().optional(),
+  failure: Failure.optional(),
+});
+export type AppliedHook = z.infer<typeof AppliedHook>;
+
 export const StepApplied = defineMessage({
   name: "StepApplied",
   kind: "result",
   /** Objects of groups after a failed one were not tried, and are absent. */
-  schema: Reply.extend({ operationId: z.string(), server: z.string(), objects: z.array(AppliedObject) }),
+  schema: Reply.extend({
+    operationId: z.string(),
+    server: z.string(),
+    objects: z.array(AppliedObject),
+    hooks: z.array(AppliedHook).optional(),
+  }),
   subject: (m) => subject("res", m.shard, "sync"),
   messageId: (m) => `${m.requestId}.applied`,
 });

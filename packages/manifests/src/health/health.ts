@@ -1,5 +1,6 @@
 // Health of one object and of an Application, with Argo CD's values and messages.
 import type { Health, HealthStatus } from "@driftless/contracts/identity";
+import { HOOK_FINALIZER } from "../hooks.ts";
 import { groupOf, versionOf, type ResourceKey } from "../resource-key.ts";
 import { apiServiceHealth } from "./api-service.ts";
 import { conditionsHealth } from "./conditions.ts";
@@ -55,8 +56,6 @@ const RULES: Record<string, { rule: (object: LiveObject) => Health | undefined; 
   // Child Applications have no health unless somebody writes a rule for them.
   "argoproj.io/Application": { rule: () => undefined },
 };
-
-const HOOK_FINALIZER = "argocd.argoproj.io/hook-finalizer";
 
 /** undefined = objects of this kind have no health. A rule that fails is Unknown with its reason. */
 export function healthOf(object: LiveObject): Health | undefined {

@@ -1,5 +1,6 @@
 // Health of Pods.
-import { HOOK, annotationText } from "../annotations.ts";
+import { annotationText } from "../annotations.ts";
+import { HOOK } from "../hooks.ts";
 import { at, condition, listAt, numberAt, textAt } from "./fields.ts";
 import type { Health, LiveObject } from "./health.ts";
 

@@ -6,15 +6,18 @@ import type {
   HistoryEntry,
   OperationField,
   OperationState,
+  ResourceResult,
 } from "@driftless/contracts/application";
 import type { Failure } from "@driftless/contracts/failure";
 import type { Cause, Health, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
 import type { ChartWanted } from "@driftless/contracts/pipeline/2-fetch";
+import type { DesiredHook, SyncPhase } from "@driftless/contracts/pipeline/4-diff";
 import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
 import type { Wish } from "./events.ts";
 import { resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
+import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
 import { inventoryOf, type AppView, type RetryPolicy } from "./view.ts";
 
 /** What the last good fetch and render gave; later passes begin from it. */
@@ -47,6 +50,10 @@ export interface ObjectState {
   /** Why it is never pruned. */
   keep?: string;
   keepOnDelete?: string;
+  /** When it is applied, or (by wave, mirrored) pruned; Sync and 0 without. */
+  phase?: SyncPhase;
+  wave?: number;
+  pruneLast?: boolean;
   /** The API server has been asked what an apply would do (or need not be). */
   predicted: boolean;
   fields: readonly FieldDifference[];
@@ -83,7 +90,15 @@ export interface OperationRequest {
   field: OperationField;
   automated: boolean;
   /** Taken up again after a restart, under its own id. */
-  resumed?: { id: string; startedAt: string; retryCount: number; retryAt?: number };
+  resumed?: {
+    id: string;
+    startedAt: string;
+    retryCount: number;
+    retryAt?: number;
+    /** Results of hooks that are over: they are not run again. */
+    hooks?: readonly ResourceResult[];
+    terminated?: boolean;
+  };
 }
 
 export interface Operation {
@@ -106,8 +121,22 @@ export interface Operation {
   causes: readonly Cause[];
   since: number;
   lane: "now" | "bulk";
-  apply: readonly PlannedObject[];
-  prunes: readonly PlannedObject[];
+  /** One (phase, wave) after the other (sync-plan.ts). */
+  layout: Layout;
+  hooks: readonly HookRun[];
+  hookFailures: readonly Failure[];
+  /** Pruned, and perhaps still on their way out. */
+  deleting: readonly { key: ObjectKey; uid: string }[];
+  next?: Next;
+  /** Failed: SyncFail hooks run before that is the outcome. */
+  failing?: Outcome;
+  terminated: boolean;
+  /** Hooks were let go of. */
+  released: boolean;
+  /** Counts what happened and what of it stands in the Application: a step begins only when all before it does. */
+  changes: number;
+  changesSaving: number;
+  changesSaved: number;
   toPredict: readonly PlannedObject[];
   predicted: boolean;
   recorded: boolean;
@@ -116,12 +145,7 @@ export interface Operation {
   hopsBack: number;
   results: readonly AppliedObject[];
   timings: Omit<HopTimings, "totalMs">;
-  outcome?: {
-    phase: "Succeeded" | "Failed" | "Error";
-    message: string;
-    retryable: boolean;
-    failures: readonly Failure[];
-  };
+  outcome?: Outcome;
 }
 
 export interface Deletion {
@@ -163,6 +187,7 @@ export interface Context {
   render?: Render;
   observationSeen: number;
   objects: readonly ObjectState[];
+  hooks: readonly DesiredHook[];
   comparison?: Comparison;
   /** Keys that were ours before the first comparison of this life. */
   inventory: readonly ObjectKey[];
@@ -228,6 +253,7 @@ export function initialContext(input: Input): Context {
     now,
     observationSeen: 0,
     objects: [],
+    hooks: [],
     inventory: inventoryOf(status),
     verdict: "Unknown",
     verdictPending: false,

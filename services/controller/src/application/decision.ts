@@ -6,7 +6,7 @@ import { INFO, infoOf } from "./operation-record.ts";
 import { healAttempts, healPauseMs } from "./retry-delay.ts";
 
 /** Children made by a controller from one of our objects are not the app's to prune, nor a difference. */
-const belongsToOwner = (object: ObjectState): boolean => object.extra && /owned by/.test(object.keep ?? "");
+export const belongsToOwner = (object: ObjectState): boolean => object.extra && /owned by/.test(object.keep ?? "");
 
 export function verdictOf(objects: readonly ObjectState[]): "Unknown" | "Synced" | "OutOfSync" {
   const counted = objects.filter((object) => !belongsToOwner(object));

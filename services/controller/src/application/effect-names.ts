@@ -8,6 +8,8 @@ export const EFFECT_NAMES = [
   "watchBroken",
   "predictStep",
   "applyStep",
+  "lookAtAwaited",
+  "releaseHooks",
   "healStep",
   "compareForDeletion",
   "deleteStep",

@@ -11,6 +11,7 @@ import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
 import { inputsDigestOf, knownRender, requestId, rfc3339, suspects, watchKey } from "./look.ts";
 import { conditionsOf } from "./status.ts";
+import { plannedHook, releases } from "./sync-plan.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
 import { inventoryOf } from "./view.ts";
 
@@ -164,26 +165,48 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       ...request(context, operation.requestId, operation.lane, at, STEP_DEADLINE_MS),
       target: target(context, operation.render.manifestsDigest),
       objects: [...operation.toPredict],
+      ...(operation.hooks.length > 0 && { hooks: operation.hooks.map(plannedHook) }),
       createsNamespace: createsNamespace(context, operation.options.createNamespace),
     });
   },
 
   applyStep: (context, _event, at) => {
     const operation = context.operation!;
+    if (operation.next?.kind !== "apply") return [];
+    const { slot, apply, prunes, hooks } = operation.next;
     return publish(ApplyStep, {
-      ...request(context, operation.requestId, operation.lane, at, STEP_DEADLINE_MS),
-      operationId: operation.id,
-      epoch: operation.epoch,
-      phase: "Sync",
-      wave: 0,
-      target: target(context, operation.render.manifestsDigest),
+      ...operationStep(context, at),
+      ...slot,
       purpose: "sync",
-      apply: [...operation.apply],
-      prune: [...operation.prunes],
+      apply,
+      prune: prunes,
+      ...(hooks.length > 0 && { hooks: hooks.map(plannedHook) }),
       createNamespace: createsNamespace(context, operation.options.createNamespace),
-      propagation: operation.options.propagation,
     });
   },
+
+  lookAtAwaited: (context, _event, at) => {
+    const operation = context.operation!;
+    const running = operation.hooks.filter(({ state }) => state === "running");
+    return publish(ComputeDiff, {
+      ...request(context, operation.requestId, operation.lane, at, STEP_DEADLINE_MS),
+      target: target(context, operation.render.manifestsDigest),
+      inventory: [...context.inventory],
+      awaited: [...running, ...operation.deleting].map(({ key }) => key),
+    });
+  },
+
+  releaseHooks: (context, _event, at) =>
+    publish(ApplyStep, {
+      ...operationStep(context, at),
+      phase: "Sync",
+      wave: 0,
+      purpose: "release",
+      apply: [],
+      prune: [],
+      releases: releases(context.operation!),
+      createNamespace: false,
+    }),
 
   healStep: (context, _event, at) =>
     publish(ApplyStep, {
@@ -247,6 +270,17 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     },
   ],
 };
+
+function operationStep(context: Context, at: number) {
+  const operation = context.operation!;
+  return {
+    ...request(context, operation.requestId, operation.lane, at, STEP_DEADLINE_MS),
+    operationId: operation.id,
+    epoch: operation.epoch,
+    target: target(context, operation.render.manifestsDigest),
+    propagation: operation.options.propagation,
+  };
+}
 
 const createsNamespace = (context: Context, wanted: boolean): boolean =>
   wanted && (context.comparison?.namespaceMissing ?? false);

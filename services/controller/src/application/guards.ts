@@ -4,7 +4,8 @@ import type { Context } from "./context.ts";
 import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
 import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction } from "./look.ts";
-import { canRetry, deletionConsent, isNews, isSuperseded, mayRenderAgain, predictionFailures } from "./operation.ts";
+import { canRetry, deletionConsent, isNews, mayRenderAgain, operationFailures } from "./operation.ts";
+import { advance, isSuperseded } from "./sync-plan.ts";
 
 export interface Asked {
   context: Context;
@@ -27,6 +28,9 @@ const mayLook = ({ wish, view, verdictPending, operation, deletion }: Context): 
   // an automated operation may be overtaken there, a manual one goes on undisturbed.
   return operation.retryAt !== undefined && (operation.retryDue || operation.automated);
 };
+
+const mustRelease = ({ operation }: Context): boolean =>
+  operation!.next?.kind === "done" && !operation!.released && operation!.hooks.some(({ state }) => state !== "pending");
 
 const passAnswer = ({ context, event }: Asked): boolean => answers(event, context.pass?.requestId);
 const stepAnswer = ({ context, event }: Asked): boolean => answers(event, context.operation?.requestId);
@@ -67,14 +71,22 @@ export const GUARDS = {
   isRecordOfOperation: ({ context, event }: Asked) =>
     event.type === "OperationRecorded" && event.operationId === context.operation?.id,
   isStepBodyGone: (asked: Asked) => stepAnswer(asked) && bodyGone(asked.event) && mayRenderAgain(asked.context),
-  dryRunFailed: ({ context }: Asked) => context.operation!.predicted && predictionFailures(context).length > 0,
+  dryRunFailed: ({ context }: Asked) => context.operation!.predicted && operationFailures(context).length > 0,
   isReady: ({ context }: Asked) => context.operation!.predicted && context.operation!.recorded,
-  isReadyWithNothingToDo: ({ context }: Asked) => {
-    const { predicted, recorded, apply, prunes, dryRun } = context.operation!;
-    return predicted && recorded && (dryRun || (apply.length === 0 && prunes.length === 0));
+  isReadyDryRun: ({ context }: Asked) => {
+    const { predicted, recorded, dryRun } = context.operation!;
+    return predicted && recorded && dryRun;
   },
   isReadyButSuperseded: ({ context }: Asked) =>
     context.operation!.predicted && context.operation!.recorded && isSuperseded(context),
+  mustRecord: ({ context }: Asked) => {
+    const { next, changes, changesSaved } = context.operation!;
+    return changes > changesSaved && (next?.kind === "apply" || mustRelease(context));
+  },
+  mustApply: ({ context }: Asked) => context.operation!.next?.kind === "apply",
+  mustWait: ({ context }: Asked) => context.operation!.next?.kind === "wait",
+  mustRelease: ({ context }: Asked) => mustRelease(context),
+  mayGoOn: ({ context }: Asked) => advance(context).kind !== "wait",
   canRetry: ({ context }: Asked) => canRetry(context),
   isTerminated: ({ event }: Asked) =>
     event.type === "ApplicationUpdated" && event.view.status.operationState?.phase === "Terminating",

@@ -318,6 +318,7 @@ export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Pa
   return {
     pass,
     objects: comparedObjects(context, message),
+    hooks: message.hooks ?? [],
     comparison: { server: message.server, images: message.images, namespaceMissing: message.namespaceMissing },
     warnings: [...context.warnings.filter((one) => one.code !== "RESOURCE_OWNED_BY_OTHER"), ...message.warnings],
     inventory: view.desired ? message.objects.map(keyOf) : context.inventory,
@@ -366,6 +367,9 @@ function stateOf(compared: ComparedObject): ObjectState {
     extra: verdict === "Extra",
     keep: compared.keep,
     keepOnDelete: compared.keepOnDelete,
+    ...(compared.phase && { phase: compared.phase }),
+    ...(compared.wave && { wave: compared.wave }),
+    ...(compared.pruneLast && { pruneLast: true }),
     predicted: verdict === "Synced" || verdict === "Extra" || verdict === "Unknown",
     fields: [],
     managers: [],
@@ -374,7 +378,7 @@ function stateOf(compared: ComparedObject): ObjectState {
   };
 }
 
-const objectAllowedIn = (context: Context, key: ObjectKey, cluster: Destination): boolean =>
+export const objectAllowedIn = (context: Context, key: ObjectKey, cluster: Destination): boolean =>
   objectAllowed(context.view.desired!.project, key, cluster);
 
 /** Objects whose status only the API server can tell. */

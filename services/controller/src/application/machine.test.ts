@@ -784,7 +784,6 @@ describe("an operation that somebody asks for", () => {
   });
 
   test.each([
-    ["resources", { sync: { resources: [{ kind: "Deployment", name: "web" }] } }, "operation.sync.resources"],
     ["manifests", { sync: { manifests: ["x"] } }, "operation.sync.manifests"],
     ["strategy apply", { sync: { syncStrategy: { apply: { force: true } } } }, "operation.sync.syncStrategy.apply"],
     ["Replace=true", { sync: { syncOptions: ["Replace=true"] } }, "operation.sync.syncOptions[Replace=true]"],

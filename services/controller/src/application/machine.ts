@@ -50,6 +50,11 @@ export const applicationMachine = setup({
     sendStep: step("sendStep"),
     acceptStepPrediction: step("acceptStepPrediction"),
     recorded: step("recorded"),
+    planStep: step("planStep"),
+    beginStep: step("beginStep"),
+    beginRecord: step("beginRecord"),
+    acceptAwaited: step("acceptAwaited"),
+    hooksReleased: step("hooksReleased"),
     failDryRun: step("failDryRun"),
     failStep: step("failStep"),
     terminate: step("terminate"),
@@ -184,7 +189,7 @@ export const applicationMachine = setup({
             LiveChanged: { actions: ["noteLive", "writeSoon"] },
             ApplicationUpdated: [
               { guard: "deletionBegins", target: "Deleting" },
-              { guard: "isTerminated", target: ".settling", actions: "terminate" },
+              { guard: "isTerminated", target: ".stepping", actions: "terminate" },
             ],
             Verdict: { actions: "settleVerdict" },
           },
@@ -194,8 +199,8 @@ export const applicationMachine = setup({
               always: [
                 { guard: "dryRunFailed", target: "settling", actions: "failDryRun" },
                 { guard: "isReadyButSuperseded", target: "settling", actions: "supersede" },
-                { guard: "isReadyWithNothingToDo", target: "settling" },
-                { guard: "isReady", target: "applying" },
+                { guard: "isReadyDryRun", target: "settling" },
+                { guard: "isReady", target: "stepping" },
               ],
               after: { stepDeadline: { target: "settling", actions: "failStep" } },
               on: {
@@ -207,15 +212,54 @@ export const applicationMachine = setup({
                 ],
               },
             },
-            applying: {
-              entry: ["sendStep", "applyStep"],
+            // One (phase, wave) after the other, planned anew each time.
+            stepping: {
+              entry: "planStep",
+              always: [
+                { guard: "mustRecord", target: "recording" },
+                { guard: "mustApply", target: "applying" },
+                { guard: "mustWait", target: "waiting" },
+                { guard: "mustRelease", target: "releasing" },
+                { target: "settling" },
+              ],
+            },
+            recording: {
+              entry: ["beginRecord", "writeStatus"],
               after: { stepDeadline: { target: "settling", actions: "failStep" } },
               on: {
-                StepApplied: { guard: "isStepAnswer", target: "settling", actions: "acceptStep" },
+                OperationRecorded: { guard: "isRecordOfOperation", target: "stepping", actions: "recorded" },
+                ApplicationUpdated: { guard: "isTerminated", actions: "terminate" },
+              },
+            },
+            applying: {
+              entry: ["beginStep", "applyStep"],
+              after: { stepDeadline: { target: "stepping", actions: "failStep" } },
+              on: {
+                StepApplied: { guard: "isStepAnswer", target: "stepping", actions: "acceptStep" },
                 StepFailed: [
                   { guard: "isStepBodyGone", target: "#application.sync.OutOfSync", actions: "renderAgain" },
-                  { guard: "isStepAnswer", target: "settling", actions: "failStep" },
+                  { guard: "isStepAnswer", target: "stepping", actions: "failStep" },
                 ],
+                // What is on its way is waited for, so that all that it made is known.
+                ApplicationUpdated: { guard: "isTerminated", actions: "terminate" },
+              },
+            },
+            waiting: {
+              entry: ["sendStep", "lookAtAwaited", "writeSoon"],
+              always: { guard: "mayGoOn", target: "stepping" },
+              after: { awaitedLook: { target: "waiting", reenter: true } },
+              on: {
+                LiveChanged: { actions: ["noteLive", "planStep", "writeSoon"] },
+                DiffComputed: { guard: "isStepAnswer", actions: ["acceptAwaited", "planStep", "writeSoon"] },
+              },
+            },
+            releasing: {
+              entry: ["sendStep", "releaseHooks"],
+              after: { stepDeadline: { target: "settling", actions: "hooksReleased" } },
+              on: {
+                StepApplied: { guard: "isStepAnswer", target: "settling", actions: "hooksReleased" },
+                StepFailed: { guard: "isStepAnswer", target: "settling", actions: "hooksReleased" },
+                ApplicationUpdated: { guard: "isTerminated" },
               },
             },
             settling: {

@@ -1,6 +1,6 @@
 // Operation record (pure): what of an operation stands in `status.operationState`, so that it can be gone on with.
 // Ours are in `operation.info` as driftless.io/…, because Argo CD's CRD prunes unknown fields elsewhere.
-import type { OperationField } from "@driftless/contracts/application";
+import type { OperationField, ResourceResult } from "@driftless/contracts/application";
 import { OPERATION_INFO } from "@driftless/contracts/pipeline/5-sync";
 import type { Operation, OperationRequest } from "./context.ts";
 import { retryDelayMs } from "./retry-delay.ts";
@@ -48,6 +48,8 @@ export function resumedOperation(view: AppView): OperationRequest | undefined {
   const automated = state.operation.initiatedBy?.automated ?? false;
   const retryCount = state.retryCount ?? 0;
   const finishedAt = Date.parse(state.finishedAt ?? "");
+  // While it waits for its next attempt, what the last one did no longer counts.
+  const hooks = Number.isNaN(finishedAt) ? hooksDone(state.syncResult?.resources ?? []) : [];
   const policy = retryPolicy(state.operation.retry, automated);
   return {
     field: state.operation,
@@ -56,8 +58,12 @@ export function resumedOperation(view: AppView): OperationRequest | undefined {
       id: infoOf(state.operation, INFO.operationId) ?? "",
       startedAt: state.startedAt ?? "",
       retryCount,
+      ...(hooks.length > 0 && { hooks }),
       // Set while Running it means: waiting for the next attempt.
       retryAt: Number.isNaN(finishedAt) ? undefined : finishedAt + retryDelayMs(policy, Math.max(0, retryCount - 1)),
     },
   };
 }
+
+const hooksDone = (results: readonly ResourceResult[]): ResourceResult[] =>
+  results.filter(({ hookType, hookPhase }) => hookType && (hookPhase === "Succeeded" || hookPhase === "Failed"));

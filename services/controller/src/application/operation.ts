@@ -1,22 +1,45 @@
 // Steps of the sync region (pure): operations, heals and deletions.
 import { failure, failureText, isRetryable, type Failure } from "@driftless/contracts/failure";
-import type { LiveIdentity } from "@driftless/contracts/identity";
+import type { ResourceResult } from "@driftless/contracts/application";
+import type { LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
 import type { AppliedObject, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { SyncState } from "@driftless/contracts/pipeline/6-application";
-import { keyText } from "@driftless/manifests/resource-key";
+import { keyForPeople, keyText } from "@driftless/manifests/resource-key";
 import { keyOf, mergeWishes, sameKey, type Context, type ObjectState, type Operation } from "./context.ts";
-import { automatedOperation, decide, prunable, verdictOf } from "./decision.ts";
+import { automatedOperation, belongsToOwner, decide, verdictOf } from "./decision.ts";
 import type { EventOf } from "./events.ts";
-import { HOPS_BACK_MAX, applyPredictions, requestId, seconds, takeRequest, want, wish } from "./look.ts";
+import {
+  HOPS_BACK_MAX,
+  applyPredictions,
+  objectAllowedIn,
+  requestId,
+  seconds,
+  takeRequest,
+  want,
+  wish,
+} from "./look.ts";
 import { withInfo } from "./operation-record.ts";
 import { healAttempts, retryDelayMs } from "./retry-delay.ts";
 import { readSyncOptions } from "./sync-options.ts";
+import {
+  advance,
+  applyFailed,
+  hookProgress,
+  hookRuns,
+  isSelected,
+  isSelective,
+  layoutOf,
+  lost,
+  planned,
+  pruned,
+  succeeded,
+  supersededBy,
+  type HookRun,
+} from "./sync-plan.ts";
 import { isNewer } from "@driftless/kube/resource-version";
 import { retryPolicy } from "./view.ts";
 
-export const SYNCED_MESSAGE = "successfully synced (all tasks run)";
 const DRY_RUN_MESSAGE = "one or more objects failed to apply (dry run)";
-const SUPERSEDED_MAX = 3;
 
 /** What the verdict leads to; a decision to refuse is shown as a condition. */
 export function takeDecision(context: Context, at: number): Partial<Context> {
@@ -35,23 +58,60 @@ export function takeDecision(context: Context, at: number): Partial<Context> {
   return { decision, verdictPending: false, syncCondition: shown, pass: undefined, now: at, ...left };
 }
 
-const planned = (object: ObjectState): PlannedObject =>
-  object.live ? { ...object.key, live: object.live } : { ...object.key };
+const predictable = (objects: readonly ObjectState[], operation: Pick<Operation, "field">): PlannedObject[] =>
+  objects
+    .filter((object) => !object.extra && object.status === "OutOfSync" && !object.predicted)
+    .filter((object) => isSelected(operation, object))
+    .map(planned);
 
-interface Plan {
-  apply: PlannedObject[];
-  prunes: PlannedObject[];
-  toPredict: PlannedObject[];
-}
-
-function plan(objects: readonly ObjectState[], prune: boolean): Plan {
-  const apply = objects.filter((object) => !object.extra && object.status === "OutOfSync");
+/** What an attempt begins with: its hooks, its steps, and what has to be asked before the first of them. */
+function attempt(context: Context, begun: Omit<Operation, "hooks" | "layout" | "toPredict" | "predicted">) {
+  const hooks = hookRuns(context, begun);
+  const toPredict = predictable(context.objects, begun);
   return {
-    apply: apply.map(planned),
-    prunes: prune ? objects.filter(prunable).map(planned) : [],
-    toPredict: apply.filter((object) => !object.predicted).map(planned),
+    hooks,
+    hookFailures: deniedHooks(context, hooks),
+    layout: layoutOf(context.objects, { ...begun, hooks }),
+    toPredict,
+    predicted: toPredict.length === 0 && hooks.length === 0,
+    deleting: [],
+    next: undefined,
+    failing: undefined,
+    terminated: false,
+    released: false,
+    changes: 0,
+    changesSaving: 0,
+    changesSaved: 0,
+    outcome: undefined,
+    results: [],
   };
 }
+
+function deniedHooks(context: Context, hooks: readonly HookRun[]): Failure[] {
+  const { destination } = context.view.desired!;
+  const cluster = { ...destination, server: destination.server ?? context.comparison?.server };
+  return hooks
+    .filter(({ key }) => !objectAllowedIn(context, key, cluster))
+    .map(({ key }) =>
+      failure("PROJECT_DENIED", `AppProject ${context.view.ref.project} does not allow ${keyForPeople(key)}`),
+    );
+}
+
+/** Results of the attempt that is taken up again. */
+const withResults = (hooks: readonly HookRun[], results: readonly ResourceResult[]): readonly HookRun[] =>
+  hooks.map((hook) => {
+    const result = results.find(
+      (one) =>
+        one.kind === hook.key.kind &&
+        one.name === hook.key.name &&
+        (one.namespace ?? "") === hook.key.namespace &&
+        (one.group ?? "") === hook.key.group &&
+        one.syncPhase === hook.phase,
+    );
+    if (!result) return hook;
+    const state = result.hookPhase === "Succeeded" ? "succeeded" : "failed";
+    return { ...hook, state, message: result.message ?? "" };
+  });
 
 /** Begins the operation that was decided on. */
 export function beginOperation(context: Context, at: number): Partial<Context> {
@@ -61,8 +121,7 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
   const { field, automated, resumed } = request;
   const options = readSyncOptions(field.sync?.syncOptions ?? []);
   const prune = (field.sync?.prune ?? false) && !options.pruneNever;
-  const work = plan(context.objects, prune);
-  const operation: Operation = {
+  const begun = {
     id: resumed?.id || `${context.view.ref.uid.slice(0, 8)}-${requestId(context)}`,
     epoch: context.epoch,
     automated,
@@ -78,15 +137,20 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
     retryDue: false,
     causes: context.causes,
     since: context.since,
-    lane: context.causes.some((one) => one.kind !== "start" && one.kind !== "poll") ? "now" : "bulk",
-    ...work,
-    predicted: work.toPredict.length === 0,
+    lane: context.causes.some((one) => one.kind !== "start" && one.kind !== "poll")
+      ? ("now" as const)
+      : ("bulk" as const),
     recorded: false,
     requestId: "",
     sentAt: at,
     hopsBack: 0,
-    results: [],
     timings: context.timings,
+  };
+  const first = { ...begun, ...attempt(context, begun as unknown as Operation) };
+  const operation: Operation = {
+    ...first,
+    hooks: withResults(first.hooks, resumed?.hooks ?? []),
+    terminated: resumed?.terminated ?? false,
   };
   const next = { ...context, operation };
   return {
@@ -107,12 +171,17 @@ export function runningState(
   message = "",
 ): NonNullable<Context["operationState"]> {
   const results = new Map(operation.results.map((result) => [keyText(result), result]));
-  const resources = context.objects
-    .filter((object) => !object.extra || operation.prunes.some((prune) => sameKey(prune, object.key)))
-    .map((object) => resourceResult(object, results.get(keyText(object.key))));
+  const prunes = new Set(pruned(operation, context.objects).map((object) => keyText(object.key)));
+  const resources: ResourceResult[] = context.objects
+    .filter((object) => (object.extra ? prunes.has(keyText(object.key)) : isSelected(operation, object)))
+    .map((object) => resourceResult(object, results.get(keyText(object.key)), operation.dryRun));
+  for (const result of operation.results) {
+    if (result.outcome === "pruned" || result.outcome === "pruneSkipped") resources.push(pruneResult(result));
+  }
+  for (const hook of operation.hooks) if (hook.state !== "pending") resources.push(hookResult(hook));
   return {
     operation: withInfo(operation),
-    phase: "Running",
+    phase: operation.terminated ? "Terminating" : "Running",
     ...(message ? { message } : {}),
     startedAt: operation.startedAt,
     ...(operation.retryCount > 0 ? { retryCount: operation.retryCount } : {}),
@@ -120,25 +189,58 @@ export function runningState(
   };
 }
 
-function resourceResult(object: ObjectState, result: AppliedObject | undefined) {
-  const { group, version, kind, namespace, name } = object.key;
-  const base = { group, version, kind, namespace, name, syncPhase: "Sync" };
-  if (!result && object.failure) return { ...base, status: "SyncFailed", message: failureText(object.failure) };
+function resourceResult(object: ObjectState, result: AppliedObject | undefined, dryRun: boolean): ResourceResult {
+  const base = { ...keyOf(object.key), syncPhase: object.phase ?? "Sync" };
+  if (!result && object.failure) {
+    return { ...base, status: "SyncFailed", hookPhase: "Failed", message: failureText(object.failure) };
+  }
+  if (!result && dryRun && !object.extra) {
+    const change = object.status === "Synced" ? "unchanged" : object.live ? "configured" : "created";
+    return { ...base, status: "Synced", message: `${kubectlName(object.key)} ${change} (dry run)` };
+  }
   if (!result) return base;
-  const status = {
-    created: "Synced",
-    configured: "Synced",
-    unchanged: "Synced",
-    pruned: "Pruned",
-    pruneSkipped: "PruneSkipped",
-    failed: "SyncFailed",
-  }[result.outcome];
+  const isFailed = result.outcome === "failed";
   return {
     ...base,
-    status,
+    status: isFailed ? "SyncFailed" : "Synced",
+    hookPhase: isFailed ? "Failed" : "Running",
     message: result.failure ? failureText(result.failure) : result.message,
     ...(result.images.length > 0 ? { images: result.images } : {}),
   };
+}
+
+const kubectlName = ({ group, kind, name }: ObjectKey): string =>
+  `${kind.toLowerCase()}${group ? `.${group}` : ""}/${name}`;
+
+function pruneResult(result: AppliedObject): ResourceResult {
+  const isPruned = result.outcome === "pruned";
+  return {
+    ...keyOf(result),
+    status: isPruned ? "Pruned" : "PruneSkipped",
+    message: isPruned ? "pruned" : result.message,
+    hookPhase: "Succeeded",
+    syncPhase: "Sync",
+  };
+}
+
+function hookResult({ key, phase, state, message }: HookRun): ResourceResult {
+  const hookPhase = state === "running" ? "Running" : state === "succeeded" ? "Succeeded" : "Failed";
+  return { ...key, status: "Synced", hookType: phase, syncPhase: phase, hookPhase, message };
+}
+
+/** What is left in the cluster though Git no longer has it. */
+function leftBehind(context: Context, operation: Operation): ResourceResult[] {
+  const told = new Set(operation.results.map((result) => keyText(result)));
+  return context.objects
+    .filter((object) => object.extra && isSelected(operation, object) && !told.has(keyText(object.key)))
+    .filter((object) => !belongsToOwner(object))
+    .map((object) => ({
+      ...keyOf(object.key),
+      status: "PruneSkipped",
+      message: object.keep === undefined ? "ignored (requires pruning)" : "ignored (no prune)",
+      hookPhase: "Succeeded",
+      syncPhase: "Sync",
+    }));
 }
 
 export function sendStep(context: Context, at: number): Partial<Context> {
@@ -153,13 +255,12 @@ const operationTimed = (operation: Operation, hop: "predictMs" | "applyMs", at: 
 export function acceptStepPrediction(context: Context, event: EventOf<"StepPredicted">): Partial<Context> {
   const operation = context.operation!;
   const objects = applyPredictions(context.objects, event.message.objects);
-  const work = plan(objects, operation.prune);
   return {
     objects,
     verdict: verdictOf(objects),
     operation: {
       ...operation,
-      ...work,
+      hookFailures: [...operation.hookFailures, ...(event.message.hookFailures ?? [])],
       toPredict: [],
       predicted: true,
       timings: operationTimed(operation, "predictMs", event.at),
@@ -168,13 +269,30 @@ export function acceptStepPrediction(context: Context, event: EventOf<"StepPredi
 }
 
 export const recorded = (context: Context): Partial<Context> => ({
-  operation: context.operation && { ...context.operation, recorded: true },
+  operation: context.operation && {
+    ...context.operation,
+    recorded: true,
+    changesSaved: context.operation.changesSaving,
+  },
 });
+
+/** The next write tells all that happened until now. */
+export function beginRecord(context: Context): Partial<Context> {
+  const operation = { ...context.operation!, recorded: false, changesSaving: context.operation!.changes };
+  return { operation, operationState: runningState(context, operation) };
+}
 
 export const predictionFailures = (context: Context): readonly Failure[] =>
   context.objects.flatMap((object) =>
     !object.extra && object.status !== "Synced" && object.failure ? [object.failure] : [],
   );
+
+/** What the dry run of the running operation refused: of what it is about, and its hooks. */
+export function operationFailures(context: Context): readonly Failure[] {
+  const operation = context.operation!;
+  const selected = context.objects.filter((object) => isSelected(operation, object));
+  return [...predictionFailures({ ...context, objects: selected }), ...operation.hookFailures];
+}
 
 const fail = (
   context: Context,
@@ -186,58 +304,125 @@ const fail = (
 });
 
 export const failDryRun = (context: Context): Partial<Context> => {
-  const failures = predictionFailures(context);
+  const failures = [...operationFailures(context)];
   return fail(context, `${DRY_RUN_MESSAGE}: ${failures.map(failureText).slice(0, 3).join("; ")}`, failures);
 };
 
 export const failStep = (context: Context, failures: readonly Failure[]): Partial<Context> =>
   fail(context, failures.map(failureText).join("; "), failures);
 
-export const terminate = (context: Context): Partial<Context> => fail(context, "Operation terminated", [], false);
+export const terminate = (context: Context): Partial<Context> => {
+  const operation = { ...context.operation!, terminated: true };
+  return {
+    operation,
+    operationState: runningState(context, operation, "operation is terminating (requested by user)"),
+  };
+};
 
-export function supersede(context: Context): Partial<Context> {
-  const newer = context.wish?.revision ?? context.render?.revision ?? "a newer revision";
-  const why = failure("OPERATION_SUPERSEDED", `superseded by ${newer}`);
-  return { ...fail(context, why.message, [why], false), superseded: context.superseded + 1 };
+export const supersede = (context: Context): Partial<Context> => ({
+  operation: { ...context.operation!, outcome: supersededBy(context) },
+  superseded: context.superseded + 1,
+});
+
+/** What comes next is settled: a step, a wait with its blocker named, or the end. */
+export function planStep(context: Context): Partial<Context> {
+  const before = context.operation!;
+  const next = advance(context);
+  const operation: Operation = { ...before, next };
+  if (next.kind !== "done") operation.failing = next.failing ?? before.failing;
+  else operation.outcome = next.outcome;
+  const isNewlySuperseded =
+    next.kind === "done" &&
+    before.outcome === undefined &&
+    next.outcome.failures.some((one) => one.code === "OPERATION_SUPERSEDED");
+  return {
+    operation,
+    ...(isNewlySuperseded && { superseded: context.superseded + 1 }),
+    ...(next.kind === "wait" && { operationState: runningState(context, operation, next.message) }),
+  };
 }
 
-/** Something newer is known, and the operation may be given up between its steps. A manual one never is. */
-export function isSuperseded(context: Context): boolean {
-  const { operation, wish: wished } = context;
-  return (
-    operation !== undefined &&
-    operation.automated &&
-    context.superseded < SUPERSEDED_MAX &&
-    wished?.observation !== undefined &&
-    wished.revision !== undefined &&
-    wished.observation > operation.render.observation &&
-    wished.revision !== operation.render.revision
-  );
+/** From the moment it is sent, a hook may run. */
+export function beginStep(context: Context, at: number): Partial<Context> {
+  const before = context.operation!;
+  if (before.next?.kind !== "apply") return {};
+  const sent = new Set(before.next.hooks.map(({ run }) => run));
+  const hooks = before.hooks.map((hook) => (sent.has(hook.run) ? { ...hook, state: "running" as const } : hook));
+  return {
+    seq: context.seq + 1,
+    operation: { ...before, hooks, requestId: requestId(context), sentAt: at, changes: before.changes + 1 },
+  };
 }
 
 export function acceptStep(context: Context, event: EventOf<"StepApplied">): Partial<Context> {
   const operation = context.operation!;
-  const { results } = { results: event.message.objects };
-  const failures = results.flatMap((result) =>
-    result.outcome === "failed" ? [result.failure ?? failure("APPLY_FAILED", result.message)] : [],
-  );
+  const { objects: results, hooks: ran = [] } = event.message;
+  const failures = [
+    ...results.flatMap((result) =>
+      result.outcome === "failed" ? [result.failure ?? failure("APPLY_FAILED", result.message)] : [],
+    ),
+    ...ran.flatMap((hook) => (hook.outcome === "failed" ? [hook.failure ?? failure("HOOK_FAILED", hook.message)] : [])),
+  ];
   const objects = applied(context.objects, results);
-  const outcome: Operation["outcome"] =
-    failures.length > 0
-      ? {
-          phase: "Failed",
-          message: `one or more objects failed to apply: ${failures.map(failureText).slice(0, 3).join("; ")}`,
-          retryable: failures.some(isRetryable),
-          failures,
-        }
-      : { phase: "Succeeded", message: SYNCED_MESSAGE, retryable: false, failures: [] };
+  const asked = operation.next?.kind === "apply" ? operation.next : undefined;
+  const askedRuns = new Set(asked?.hooks.map(({ run }) => run));
+  const hooks = operation.hooks.map((hook): HookRun => {
+    if (!askedRuns.has(hook.run)) return hook;
+    const result = ran.find(({ run }) => run === hook.run);
+    // Not tried, since something before it failed.
+    if (!result) return { ...hook, state: "pending" };
+    if (result.outcome === "failed") return { ...hook, state: "failed", message: result.message };
+    return hookProgress({ ...hook, message: result.message }, result);
+  });
+  const gone = results.filter(({ outcome }) => outcome === "pruned").map(keyText);
+  const deleting = (asked?.prunes ?? [])
+    .filter((one) => one.live && gone.includes(keyText(one)))
+    .map((one) => ({ key: keyOf(one), uid: one.live!.uid }));
   return {
     objects,
     verdict: verdictOf(objects),
-    operation: { ...operation, results, outcome, timings: operationTimed(operation, "applyMs", event.at) },
+    operation: {
+      ...operation,
+      results: [...operation.results, ...results],
+      hooks,
+      deleting: [...operation.deleting, ...deleting],
+      failing: failures.length > 0 ? (operation.failing ?? applyFailed(failures)) : operation.failing,
+      changes: operation.changes + 1,
+      timings: operationTimed(operation, "applyMs", event.at),
+    },
     ...judgeHeldBack(context, results, event.at),
   };
 }
+
+/** What is waited for, as it is now: looked at once after each step, for what came about before it was watched. */
+export function acceptAwaited(context: Context, event: EventOf<"DiffComputed">): Partial<Context> {
+  const operation = context.operation!;
+  const { message } = event;
+  const compared = new Map(message.objects.map((object) => [keyText(object), object]));
+  const objects = context.objects.map((object) => {
+    const now = compared.get(keyText(object.key));
+    if (!now?.live || object.extra || now.live.uid !== object.live?.uid) return object;
+    if (isNewer(object.live.resourceVersion, now.live.resourceVersion)) return object;
+    return { ...object, health: now.health, live: now.live };
+  });
+  const awaited = new Map((message.awaited ?? []).map((object) => [keyText(object), object]));
+  const hooks = operation.hooks.map((hook) => {
+    const now = awaited.get(keyText(hook.key));
+    if (hook.state !== "running" || !now) return hook;
+    if (now.live && now.live.uid === hook.live?.uid) return hookProgress(hook, now);
+    const unseen = (hook.unseen ?? 0) + 1;
+    return unseen > 1 ? lost(hook) : { ...hook, unseen };
+  });
+  const deleting = operation.deleting.filter(({ key, uid }) => {
+    const now = awaited.get(keyText(key));
+    return !now || now.live?.uid === uid;
+  });
+  return { objects, operation: { ...operation, hooks, deleting, changes: operation.changes + 1 } };
+}
+
+export const hooksReleased = (context: Context): Partial<Context> => ({
+  operation: { ...context.operation!, released: true },
+});
 
 function applied(objects: readonly ObjectState[], results: readonly AppliedObject[]): ObjectState[] {
   const byKey = new Map(results.map((result) => [keyText(result), result]));
@@ -326,16 +511,12 @@ export const retryNow = (context: Context, at: number): Partial<Context> => ({
 /** The next attempt: planned anew, since the cluster has gone on. */
 export function beginAttempt(context: Context, at: number): Partial<Context> {
   const before = context.operation!;
-  const work = plan(context.objects, before.prune);
   const operation: Operation = {
     ...before,
-    ...work,
-    predicted: work.toPredict.length === 0,
+    ...attempt(context, before),
     recorded: false,
     retryDue: false,
     retryAt: undefined,
-    outcome: undefined,
-    results: [],
   };
   return {
     operation,
@@ -355,7 +536,12 @@ export function renderAgain(context: Context, at: number): Partial<Context> {
     request: {
       field: operation.field,
       automated: operation.automated,
-      resumed: { id: operation.id, startedAt: operation.startedAt, retryCount: operation.retryCount },
+      resumed: {
+        id: operation.id,
+        startedAt: operation.startedAt,
+        retryCount: operation.retryCount,
+        hooks: operation.hooks.filter(({ state }) => state === "succeeded" || state === "failed").map(hookResult),
+      },
     },
     operation: undefined,
     decision: { kind: "none" },
@@ -368,37 +554,34 @@ export const mayRenderAgain = (context: Context): boolean => (context.operation?
 /** The operation is over: what it did becomes the app's state, what is left of it is shown. */
 export function endOperation(context: Context, at: number): Partial<Context> {
   const operation = context.operation!;
-  const outcome = operation.outcome ?? {
-    phase: "Succeeded" as const,
-    message: SYNCED_MESSAGE,
-    failures: [],
-    retryable: false,
-  };
-  const succeeded = outcome.phase === "Succeeded";
+  const outcome = operation.outcome ?? succeeded();
+  const isSucceeded = outcome.phase === "Succeeded";
   const desired = context.view.desired;
   const history =
-    succeeded && !operation.partial && !operation.dryRun ? historyWith(context, operation, at) : context.history;
+    isSucceeded && !operation.partial && !operation.dryRun && !isSelective(operation)
+      ? historyWith(context, operation, at)
+      : context.history;
   const supersededNow = outcome.failures.some((one) => one.code === "OPERATION_SUPERSEDED");
   const pinned = operation.render.targetRevision !== desired?.source.targetRevision;
   const ended: Context = { ...context, operation: undefined };
+  const state = runningState(context, operation, outcome.message);
+  state.syncResult!.resources!.push(...leftBehind(context, operation));
   const changes: Partial<Context> = {
     operation: undefined,
-    operationState: {
-      ...runningState(context, operation, outcome.message),
-      phase: outcome.phase,
-      finishedAt: seconds(at),
-    },
+    operationState: { ...state, phase: outcome.phase, finishedAt: seconds(at) },
+    // What changed while it was waited for others.
+    ...(context.heldBack.length > 0 && { heldBack: [], ...want(ended, heldBackWish(context, at)) }),
     history,
     lastOperationId: operation.id,
     syncCondition:
-      succeeded || supersededNow || outcome.failures.length === 0
+      isSucceeded || supersededNow || outcome.failures.length === 0
         ? undefined
         : {
             type: "SyncError",
             message: `[${outcome.failures[0]!.code}] Failed last sync attempt to ${operation.render.revision}: ${outcome.message}`,
           },
     heal:
-      operation.partial && succeeded
+      operation.partial && isSucceeded
         ? { ...context.heal, attempts: operation.field.sync?.autoHealAttemptsCount ?? 1, finishedAt: at }
         : operation.partial
           ? context.heal
@@ -411,7 +594,7 @@ export function endOperation(context: Context, at: number): Partial<Context> {
     now: at,
   };
   // What was applied was a revision that the app does not follow, or not all of it came about: look again.
-  if (pinned || (!succeeded && !supersededNow)) {
+  if (pinned || (!isSucceeded && !supersededNow)) {
     const from = pinned ? "fetch" : "diff";
     Object.assign(changes, want(ended, wish("operation", at, { detail: outcome.message }, { from })));
   }
@@ -448,10 +631,18 @@ export function onLiveChanged(context: Context, event: EventOf<"LiveChanged">): 
   const { message } = event;
   const index = context.objects.findIndex((object) => sameKey(object.key, message.object));
   const known = context.objects[index];
+  if (!known || known.extra) {
+    const changed = onAwaitedChanged(context, event);
+    if (changed) return changed;
+  }
   if (!known) return {};
-  const objects = message.health
-    ? context.objects.with(index, { ...known, health: message.health, live: message.live ?? known.live })
-    : context.objects;
+  const isGone = message.change === "deleted" && message.live?.uid === known.live?.uid;
+  const objects =
+    isGone && context.operation
+      ? context.objects.with(index, { ...known, live: undefined })
+      : message.health
+        ? context.objects.with(index, { ...known, health: message.health, live: message.live ?? known.live })
+        : context.objects;
   if (message.change === "health") return { objects };
   if (context.operation || context.heal.requestId) {
     const held = {
@@ -463,6 +654,22 @@ export function onLiveChanged(context: Context, event: EventOf<"LiveChanged">): 
     return { objects, heldBack: [...context.heldBack, held] };
   }
   return { objects };
+}
+
+/** A hook that runs, or an object that is being pruned. */
+function onAwaitedChanged(context: Context, event: EventOf<"LiveChanged">): Partial<Context> | undefined {
+  const { operation } = context;
+  const { object, live, change, health, deleting } = event.message;
+  if (!operation || !live) return undefined;
+  const isIt = (one: { key: ObjectKey }, uid: string | undefined) => sameKey(one.key, object) && uid === live.uid;
+  if (change === "deleted" && operation.deleting.some((one) => isIt(one, one.uid))) {
+    return { operation: { ...operation, deleting: operation.deleting.filter((one) => !isIt(one, one.uid)) } };
+  }
+  const index = operation.hooks.findIndex((hook) => hook.state === "running" && isIt(hook, hook.live?.uid));
+  if (index < 0) return undefined;
+  const hook = operation.hooks[index]!;
+  const next = change === "deleted" ? lost(hook) : hookProgress(hook, { health, deleting, live });
+  return { operation: { ...operation, hooks: operation.hooks.with(index, next), changes: operation.changes + 1 } };
 }
 
 /** Not what a record or an earlier event already told. */
@@ -553,8 +760,15 @@ export function healDone(context: Context, event: EventOf<"StepApplied">): Parti
     causes,
     since: heal.since,
     lane: "now",
-    apply: heal.objects,
-    prunes: [],
+    layout: { multiStep: false, last: { phase: "Sync", wave: 0 }, lastHasHooks: false, pruneWaves: {} },
+    hooks: [],
+    hookFailures: [],
+    deleting: [],
+    terminated: false,
+    released: false,
+    changes: 0,
+    changesSaving: 0,
+    changesSaved: 0,
     toPredict: [],
     predicted: true,
     recorded: true,
@@ -563,7 +777,7 @@ export function healDone(context: Context, event: EventOf<"StepApplied">): Parti
     hopsBack: 0,
     results: message.objects,
     timings: { applyMs: message.tookMs },
-    outcome: { phase: "Succeeded", message: SYNCED_MESSAGE, retryable: false, failures: [] },
+    outcome: succeeded(),
   };
   const next: Context = { ...context, ...judged, objects, operation, heal: { ...heal, objects: [] } };
   return { ...judged, objects, verdict: verdictOf(objects), ...endOperation(next, at) };

@@ -9,6 +9,8 @@ import { healPauseMs, lookAgainDelayMs } from "./retry-delay.ts";
 export const FETCH_DEADLINE_MS = 60_000;
 export const STEP_DEADLINE_MS = 30_000;
 const DELETION_PAUSE_MS = 1_000;
+/** Argo CD looks at what it waits for at least that often; here events tell, and this only covers one that is lost. */
+const AWAITED_LOOK_MS = 15_000;
 
 export const PASS_FAILED = { type: "PassFailed" as const, failures: [] };
 
@@ -89,6 +91,11 @@ export const STEPS = {
   sendStep: timed(operation.sendStep),
   acceptStepPrediction: from("StepPredicted", operation.acceptStepPrediction),
   recorded: operation.recorded,
+  planStep: operation.planStep,
+  beginStep: timed(operation.beginStep),
+  beginRecord: operation.beginRecord,
+  acceptAwaited: from("DiffComputed", operation.acceptAwaited),
+  hooksReleased: operation.hooksReleased,
   failDryRun: operation.failDryRun,
   failStep: (context, event) =>
     operation.failStep(
@@ -125,6 +132,7 @@ interface Asked {
 export const DELAYS = {
   fetchDeadline: FETCH_DEADLINE_MS,
   stepDeadline: STEP_DEADLINE_MS,
+  awaitedLook: AWAITED_LOOK_MS,
   lookAgainDelay: ({ context }: Asked) => lookAgainDelayMs(context.failed?.attempts ?? 1, look.spreadOf(context)),
   pause: ({ context, event }: Asked) =>
     context.decision.kind === "pause" ? context.decision.delayMs : healPauseMs(context.heal, atOf(event, context)),

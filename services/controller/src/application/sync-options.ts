@@ -5,6 +5,7 @@ export interface SyncOptions {
   propagation: "Foreground" | "Background" | "Orphan";
   /** `Prune=false`, or `Prune=confirm`, which needs an approval nobody can give yet: nothing is pruned. */
   pruneNever: boolean;
+  pruneLast: boolean;
   delete: "yes" | "no" | "confirm";
 }
 
@@ -21,7 +22,7 @@ const HONOURED: Record<string, readonly string[]> = {
   ApplyOutOfSyncOnly: ["true", "false"],
   // An object of another Application is always refused.
   FailOnSharedResource: ["true"],
-  PruneLast: ["false"],
+  PruneLast: ["true", "false"],
   Replace: ["false"],
   Force: ["false"],
   RespectIgnoreDifferences: ["false"],
@@ -36,6 +37,7 @@ export function readSyncOptions(options: readonly string[]): SyncOptions {
     createNamespace: value("CreateNamespace") === "true",
     propagation: propagation === "background" ? "Background" : propagation === "orphan" ? "Orphan" : "Foreground",
     pruneNever: value("Prune") === "false" || value("Prune") === "confirm",
+    pruneLast: value("PruneLast") === "true",
     delete: remove === "false" ? "no" : remove === "confirm" ? "confirm" : "yes",
   };
 }

@@ -51,13 +51,13 @@ export function unsupportedInApplication(app: Application): string[] {
   ];
 }
 
-const OPERATION_SYNC = ["revisions", "source", "sources", "manifests", "resources"];
+const OPERATION_SYNC = ["revisions", "source", "sources", "manifests"];
 
 export function unsupportedInOperation(operation: OperationField): string[] {
-  const strategy = operation.sync?.["syncStrategy"] as { apply?: unknown; hook?: { force?: boolean } } | undefined;
+  const strategy = operation.sync?.syncStrategy;
   return [
     ...presentIn(operation.sync, "operation.sync", OPERATION_SYNC),
-    ...(strategy?.apply ? ["operation.sync.syncStrategy.apply"] : []),
+    ...(strategy?.apply?.force ? ["operation.sync.syncStrategy.apply.force"] : []),
     ...(strategy?.hook?.force ? ["operation.sync.syncStrategy.hook.force"] : []),
     ...optionPaths(operation.sync?.syncOptions, "operation.sync.syncOptions"),
     ...presentIn(operation.retry, "operation.retry", ["refresh"]),

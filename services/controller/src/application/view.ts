@@ -270,7 +270,8 @@ export function inventoryOf(status: ApplicationStatus): ObjectKey[] {
   const planned = running ? (status.operationState?.syncResult?.resources ?? []) : [];
   const keys = new Map<string, ObjectKey>();
   for (const resource of [...(status.resources ?? []), ...planned]) {
-    if (!resource.kind || !resource.name) continue;
+    // A hook is never the app's own.
+    if (!resource.kind || !resource.name || ("hookType" in resource && resource.hookType)) continue;
     const key: ObjectKey = {
       group: resource.group ?? "",
       version: resource.version ?? "",

@@ -1,0 +1,207 @@
+// Hooks (edge): runs of a sync's hooks. A run is made once, whoever asks for it how often: the object bears the run's
+// name, and a finalizer holds it until its result stands in the Application.
+//
+// H1  What bears this run is this run: it is not made again, whatever has become of it.
+// H2  Only what this Application tracks is deleted to make room.
+// H3  After each wait and conflict the operation is read again: a withdrawn one makes nothing more.
+import { failure, type Failure } from "@driftless/contracts/failure";
+import type { ObjectKey } from "@driftless/contracts/identity";
+import type { AppliedHook, PlannedHook, ReleasedHook } from "@driftless/contracts/pipeline/5-sync";
+import { mergePatch, remove, serverSideApply } from "@driftless/kube/apply";
+import type { DesiredHook } from "@driftless/kube/desired-set";
+import type { KubeError } from "@driftless/kube/outcome";
+import type { ApiResource, KubeObject } from "@driftless/kube/resource";
+import { annotationText } from "@driftless/manifests/annotations";
+import { healthOf } from "@driftless/manifests/health/health";
+import { HOOK_FINALIZER, HOOK_RUN } from "@driftless/manifests/hooks";
+import { withMetadata } from "@driftless/manifests/manifest";
+import { isTracked } from "@driftless/manifests/tracking";
+import { keyForPeople } from "@driftless/manifests/resource-key";
+import { applyFailure, ownedByOther } from "./apply-failure.ts";
+import { Withdrawn, kubectlName, type Execution } from "./execution.ts";
+import { withdrawn } from "./operation.ts";
+import { identityOf, ownedBy, read, type Step } from "./step.ts";
+
+const CONFLICTS_MAX = 5;
+const GONE_POLL_MS = 100;
+/** No object ever has this resourceVersion: an apply with it can only create (DESIGN §6). */
+const ONLY_CREATE = "1";
+
+export async function runHook(step: Execution, hook: PlannedHook, desired: DesiredHook): Promise<AppliedHook> {
+  const { resource } = desired;
+  const key: ObjectKey = { ...desired.prepared.key, name: hook.name, version: resource.version };
+  const failed = (why: Failure): AppliedHook => ({
+    ...key,
+    run: hook.run,
+    outcome: "failed",
+    message: why.message,
+    failure: why,
+  });
+  const done = (object: KubeObject, outcome: "created" | "found"): AppliedHook => ({
+    ...key,
+    run: hook.run,
+    outcome,
+    message: `${kubectlName(resource, key)} created`,
+    live: identityOf(object),
+    ...told(object),
+  });
+  const prepared = desired.preparedFor(hook.name, hook.run);
+  let waited = false;
+  for (let conflicts = 0; conflicts <= CONFLICTS_MAX;) {
+    if (step.signal.aborted) return failed(tooLate(key));
+    const now = await read(step, resource, key, "newest");
+    if (now.kind === "error" && now.error.code !== "NOT_FOUND" && !(desired.kindPending && isUnknown(now.error)))
+      return failed(applyFailure(now.error, key, resource));
+    if (now.kind === "ok" && runOf(now.object) === hook.run) return done(now.object, "found"); // H1
+    if (waited || conflicts > 0) await stillOurs(step); // H3
+    const live = now.kind === "ok" ? now.object : undefined;
+    if (live && hook.replace) {
+      const owner = ownedBy(step, live, key);
+      // H2
+      if (owner === undefined) return failed(strange(key));
+      if (owner !== "this") return failed(ownedByOther(key, owner));
+      const why = await deleteObject(step, resource, key, live);
+      if (why?.code === "CONFLICT") conflicts++;
+      else if (why && why.code !== "NOT_FOUND") return failed(applyFailure(why, key, resource));
+      waited = true;
+      await step.clock.sleep(GONE_POLL_MS);
+      continue;
+    }
+    const outcome = await step.limit(() =>
+      serverSideApply({
+        client: step.cluster.client,
+        resource,
+        key,
+        text: live ? prepared.text : withMetadata(prepared.text, { resourceVersion: ONLY_CREATE }),
+        signal: step.signal,
+        ...(live && { precondition: identityOf(live) }),
+      }),
+    );
+    if (outcome.kind === "ok") return done(outcome.object, "created");
+    if (outcome.error.code !== "CONFLICT" && outcome.error.code !== "ALREADY_EXISTS")
+      return failed(applyFailure(outcome.error, key, resource));
+    conflicts++;
+  }
+  return failed(failure("APPLY_CONFLICT", `Somebody else keeps changing ${keyForPeople(key)}.`));
+}
+
+/** What the API server would say to it, without making it. What is there already is replaced, so it is no obstacle. */
+export async function predictHook(
+  step: Step,
+  hook: PlannedHook,
+  desired: DesiredHook,
+  comesAlong: boolean,
+): Promise<Failure | undefined> {
+  if (desired.kindPending) return undefined;
+  const { resource } = desired;
+  const key: ObjectKey = { ...desired.prepared.key, name: hook.name, version: resource.version };
+  const prepared = desired.preparedFor(hook.name, hook.run);
+  const { error } = await step
+    .limit(() =>
+      serverSideApply({
+        client: step.cluster.client,
+        resource,
+        key,
+        text: withMetadata(prepared.text, { resourceVersion: ONLY_CREATE }),
+        dryRun: true,
+        signal: step.signal,
+      }),
+    )
+    .then((outcome) => ({ error: outcome.kind === "error" ? outcome.error : undefined }));
+  if (!error || error.code === "CONFLICT" || error.code === "ALREADY_EXISTS") return undefined;
+  if (error.code === "NOT_FOUND" && comesAlong) return undefined;
+  return applyFailure(error, key, resource);
+}
+
+/** Lets go of a hook whose result is written down, and deletes it where that is wanted. Done again, it does nothing. */
+export async function releaseHook(step: Execution, release: ReleasedHook): Promise<Failure | undefined> {
+  const lookup = await step.cluster.discovery.resourceFor(release.group, release.kind, release.version);
+  if (lookup.kind === "absent") return undefined;
+  if (lookup.kind === "error") return applyFailure(lookup.error, release, { namespaced: false });
+  const { resource } = lookup;
+  for (let attempt = 0; attempt <= CONFLICTS_MAX; attempt++) {
+    const now = await read(step, resource, release, "newest");
+    if (now.kind === "error")
+      return now.error.code === "NOT_FOUND" ? undefined : applyFailure(now.error, release, resource);
+    if (runOf(now.object) !== release.run) return undefined;
+    const error = release.remove
+      ? await deleteObject(step, resource, release, now.object)
+      : await letGo(step, resource, release, now.object);
+    if (!error || error.code === "NOT_FOUND") return undefined;
+    if (error.code !== "CONFLICT") return applyFailure(error, release, resource);
+  }
+  return failure("APPLY_CONFLICT", `Somebody else keeps changing ${keyForPeople(release)}.`);
+}
+
+export const told = (object: KubeObject): Pick<AppliedHook, "health" | "deleting"> => {
+  const health = healthOf(object);
+  return {
+    ...(health && { health }),
+    ...(object.metadata.deletionTimestamp !== undefined && { deleting: true }),
+  };
+};
+
+const runOf = (object: KubeObject): string => annotationText(object.metadata.annotations, HOOK_RUN);
+
+const isUnknown = (error: KubeError): boolean => error.code === "UNKNOWN_KIND";
+
+async function deleteObject(
+  step: Execution,
+  resource: ApiResource,
+  key: ObjectKey,
+  live: KubeObject,
+): Promise<KubeError | undefined> {
+  let object = live;
+  if (!live.metadata.deletionTimestamp) {
+    const removed = await remove({
+      client: step.cluster.client,
+      resource,
+      key,
+      precondition: identityOf(live),
+      propagationPolicy: step.propagation,
+      signal: step.signal,
+    });
+    if (removed.kind === "error") return removed.error;
+    const now = await read(step, resource, key, "newest");
+    if (now.kind === "error") return now.error;
+    if (now.object.metadata.uid !== live.metadata.uid) return undefined;
+    object = now.object;
+  }
+  return letGo(step, resource, key, object);
+}
+
+async function letGo(
+  step: Execution,
+  resource: ApiResource,
+  key: ObjectKey,
+  live: KubeObject,
+): Promise<KubeError | undefined> {
+  const finalizers = (live.metadata["finalizers"] as string[] | undefined) ?? [];
+  if (!finalizers.includes(HOOK_FINALIZER)) return undefined;
+  const outcome = await mergePatch({
+    client: step.cluster.client,
+    resource,
+    key,
+    patch: { metadata: { uid: live.metadata.uid, finalizers: finalizers.filter((one) => one !== HOOK_FINALIZER) } },
+    resourceVersion: live.metadata.resourceVersion,
+    signal: step.signal,
+  });
+  return outcome.kind === "error" ? outcome.error : undefined;
+}
+
+async function stillOurs(step: Execution): Promise<void> {
+  const why = await withdrawn(step.controlPlane.client, step.claim);
+  if (why) throw new Withdrawn(why);
+}
+
+const tooLate = (key: ObjectKey): Failure =>
+  failure("DEADLINE_EXCEEDED", `Time was up before ${keyForPeople(key)} was done.`, { path: keyForPeople(key) });
+
+function strange(key: ObjectKey): Failure {
+  const why = isTracked(key) ? "is not tracked by this Application" : "is tracked by nobody";
+  return failure(
+    "RESOURCE_OWNED_BY_OTHER",
+    `${keyForPeople(key)} ${why}, so it is not deleted to run the hook of that name.`,
+    { path: keyForPeople(key) },
+  );
+}
