@@ -86,7 +86,9 @@ type helmRender struct {
 	sources []string
 	// unread are files that only .Files can show.
 	unread []string
-	values map[string]any
+	// unlisted are directories of which the same holds.
+	unlisted []string
+	values   map[string]any
 }
 
 func renderHelm(j *job, options *HelmOptions) error {
@@ -120,6 +122,9 @@ func (h *helmRender) render() error {
 func (h *helmRender) readUnread() {
 	for _, file := range h.unread {
 		h.bundle.read(file)
+	}
+	for _, dir := range h.unlisted {
+		_, _ = h.bundle.list(dir) // It has been listed before, so that nothing can be missing.
 	}
 }
 

@@ -37,7 +37,7 @@ func (h *helmRender) chartFiles(dir string) ([]*chartFile, error) {
 		if depth > chartDepthMax {
 			return limitFailure("depth", real, "The chart's directories are nested too deeply.")
 		}
-		names, err := h.bundle.list(real)
+		names, err := h.chartNames(real, name)
 		if err != nil {
 			return err
 		}
@@ -87,6 +87,39 @@ func (h *helmRender) chartFiles(dir string) ([]*chartFile, error) {
 	return files, walk(dir, "", 0)
 }
 
+// chartNames lists a directory of a chart. Where a new name could only be shown by `.Files`, the listing is no input yet:
+// of a chart's own directory the names that mean something are looked up instead.
+func (h *helmRender) chartNames(real, name string) ([]string, error) {
+	within := inSubchart(name)
+	first, _, _ := strings.Cut(within, "/")
+	if first == "templates" || first == "crds" || first == "charts" || !h.bundle.isComplete(real) {
+		return h.bundle.list(real)
+	}
+	h.unlisted = append(h.unlisted, real)
+	if within == "" {
+		for _, known := range []string{
+			"Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json", "requirements.yaml", "requirements.lock",
+			".helmignore", "templates", "crds", "charts",
+		} {
+			if _, err := h.bundle.exists(join(real, known)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return h.bundle.children[real], nil
+}
+
+// inSubchart gives the name within the subchart that it belongs to, if any.
+func inSubchart(name string) string {
+	for {
+		rest, sub := strings.CutPrefix(name, "charts/")
+		if !sub {
+			return name
+		}
+		_, name, _ = strings.Cut(rest, "/")
+	}
+}
+
 // isChartArchive: charts/x.tgz, at any depth of subcharts.
 func isChartArchive(name string) bool {
 	return strings.HasSuffix(name, ".tgz") && path.Base(path.Dir(name)) == "charts"
@@ -94,13 +127,7 @@ func isChartArchive(name string) bool {
 
 // onlyForFiles: neither template, metadata, values, schema nor CRD, of this chart or a subchart.
 func onlyForFiles(name string) bool {
-	for {
-		rest, sub := strings.CutPrefix(name, "charts/")
-		if !sub {
-			break
-		}
-		_, name, _ = strings.Cut(rest, "/")
-	}
+	name = inSubchart(name)
 	switch name {
 	case "Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json", "requirements.yaml", "requirements.lock":
 		return false

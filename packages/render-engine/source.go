@@ -97,10 +97,17 @@ func renderSource(request *RenderRequest, raw []byte) (*Reply, [][]byte, error) 
 }
 
 func (j *job) render() (string, error) {
-	names, err := j.bundle.list(j.root)
-	if err != nil {
-		return "", err
+	if !j.bundle.isComplete(j.root) {
+		return "", &needError{paths: []string{j.root}}
 	}
+	names := j.bundle.children[j.root]
+	chartOnly := false
+	defer func() {
+		// A chart says itself which names count.
+		if !chartOnly {
+			_, _ = j.bundle.list(j.root)
+		}
+	}()
 	if names == nil && j.root != "" {
 		return "", &Failure{
 			Code: "PATH_NOT_FOUND", Path: "spec.source.path", File: j.root,
@@ -118,6 +125,7 @@ func (j *job) render() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	chartOnly = kind == "Helm" && (source.Helm != nil || slices.Contains(names, "Chart.yaml") && !slices.ContainsFunc(names, oddChartName))
 	switch kind {
 	case "Helm":
 		return kind, renderHelm(j, source.Helm)
@@ -265,6 +273,11 @@ func (j *job) sourceType(source *Source, names []string) (string, error) {
 		}
 	}
 	return kind, nil
+}
+
+// oddChartName makes a chart of a directory by its end only.
+func oddChartName(name string) bool {
+	return strings.HasSuffix(name, "Chart.yaml") && name != "Chart.yaml"
 }
 
 // substitute replaces $NAME and ${NAME} by the build environment's values, as os.Expand does; $$ is a dollar sign.

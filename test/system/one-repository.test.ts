@@ -92,7 +92,11 @@ test("a webhook that lies about where the branch went changes nothing: refs are 
     body: JSON.stringify({ repoURL: url, ref: "refs/heads/main", after: elsewhere }),
   });
   expect(answer.status).toBe(202);
-  const sha = await world.git.commitFiles("mono", { "apps/mono-5/cm.yaml": configMap("mono-5", { key: "merged" }) }, "on main");
+  const sha = await world.git.commitFiles(
+    "mono",
+    { "apps/mono-5/cm.yaml": configMap("mono-5", { key: "merged" }) },
+    "on main",
+  );
   await push(world, url);
   const app = await world.applications.synced("mono-5", sha);
   expect(app.status?.history?.map((entry) => entry.revision)).not.toContain(elsewhere);

@@ -219,3 +219,22 @@ test.each([
   const app = await world.applications.condition(name, code);
   expect(app.status?.conditions?.[0]?.message).toContain(file);
 });
+
+test("tagPrefix: a constraint is met by the tags of this prefix only", async () => {
+  const { world } = use;
+  const { url, sha } = await world.git.createRepository("tags", { "app/cm.yaml": configMap("cm", { tag: "old" }) });
+  await world.git.setRef("tags", "refs/tags/web-1.0.0", sha!);
+  const next = await world.git.commitFiles("tags", { "app/cm.yaml": configMap("cm", { tag: "new" }) }, "next");
+  await world.git.setRef("tags", "refs/tags/other-1.9.0", next);
+  await world.applications.create({
+    name: "tags",
+    repoURL: url,
+    path: "app",
+    targetRevision: "1.x",
+    source: { tagPrefix: "web-" },
+  });
+  await world.applications.synced("tags", sha);
+  await world.git.setRef("tags", "refs/tags/web-1.1.0", next);
+  await push(world, url, "refs/tags/web-1.1.0");
+  await world.applications.synced("tags", next);
+});

@@ -28,6 +28,7 @@ test.each([
   [{ helm: { releaseName: "x", valueFiles: ["a.yaml"] } }],
   [{ kustomize: { namePrefix: "x" } }],
   [{ directory: { jsonnet: { libs: ["x"] }, disableExtensionFilter: true } }],
+  [{ tagPrefix: "web-" }],
 ])("%o of a source is honoured", (over) => {
   expect(unsupportedInApplication({ metadata, spec: { source: { ...source, ...over } } })).toEqual([]);
 });

@@ -22,7 +22,7 @@ const optionPaths = (options: readonly string[] | undefined, path: string): stri
   unsupportedSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
 
 const SPEC = ["sources", "sourceHydrator", "ignoreDifferences"];
-const SOURCE = ["chart", "plugin", "ref", "tagPrefix"];
+const SOURCE = ["chart", "plugin", "ref"];
 
 const COMPARE_OPTIONS_HONOURED = new Set(["ServerSideDiff=true", "IncludeMutationWebhook=true"]);
 
