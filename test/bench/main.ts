@@ -87,7 +87,7 @@ async function measure(): Promise<BenchRow[]> {
     const repository = await world.git.createRepository("bench", repositoryFiles(options.apps, FIRST_IMAGE));
     const status = new AppStatuses();
     const onEvent = (type: string, object: Record<string, any>): void => status.onEvent(type, object);
-    const stop = watchObjects(world, APPLICATIONS, onEvent, "argocd");
+    const stop = await watchObjects(world, APPLICATIONS, onEvent, "argocd");
     await prepareBareApplications(bare, options.apps, (index) => applicationSpec(repository.url, index, "bare"));
     const bench: Bench = {
       world,

@@ -130,12 +130,12 @@ const DEPLOYMENTS = resource("apps", "Deployment", "deployments", "v1");
 export const APPLICATIONS = resource("argoproj.io", "Application", "applications", "v1alpha1");
 
 /** Lists and watches, and again when the API server ends the watch of a reader it finds too slow. */
-export function watchObjects(
+export async function watchObjects(
   world: World,
   watched: ApiResource,
   onEvent: (type: string, object: Record<string, any>) => void,
   namespace?: string,
-): () => void {
+): Promise<() => void> {
   const watch = watchResource<KubeObject>({
     client: world.client,
     resource: watched,
@@ -146,6 +146,8 @@ export function watchObjects(
     },
     onEvent: ({ type, object }) => onEvent(type, object),
   });
+  // What happens before the list is there would be listed, not told as an event.
+  await watch.synced;
   return () => watch.stop();
 }
 
@@ -316,7 +318,7 @@ async function bareFetch(url: string, want: string, have: string): Promise<void>
 export async function pushOne(bench: Bench): Promise<BenchRow[]> {
   const { bare, samples } = bench;
   const liveAt = new Map<string, number>();
-  const stop = watchObjects(bench.world, DEPLOYMENTS, (type, object) => {
+  const stop = await watchObjects(bench.world, DEPLOYMENTS, (type, object) => {
     const version = object.spec?.template?.spec?.containers?.[0]?.image;
     const id = `${object.metadata?.namespace}/${object.metadata?.name} ${version}`;
     if (type === "MODIFIED" && !liveAt.has(id)) liveAt.set(id, performance.now());
@@ -372,7 +374,7 @@ export async function drift(bench: Bench): Promise<BenchRow[]> {
       "application/merge-patch+json",
     );
   const seen = new Map<string, (value: string) => void>();
-  const stop = watchObjects(bench.world, DEPLOYMENTS, (type, object) => {
+  const stop = await watchObjects(bench.world, DEPLOYMENTS, (type, object) => {
     if (type !== "MODIFIED") return;
     seen.get(`${object.metadata?.namespace}/${object.metadata?.name}`)?.(
       object.spec?.template?.spec?.serviceAccountName,

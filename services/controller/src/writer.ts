@@ -3,6 +3,8 @@
 //
 // W1 Every write carries the resourceVersion of what it was computed from; on 409 it reads, tells the actor, computes anew.
 // W2 One write at a time for each Application; what is asked for meanwhile is one further write.
+// W3 What nobody waits for (health) makes way while many operations are being written, for a bounded time: it is then
+//    often part of a write that comes anyway.
 import { Application, readLeniently } from "@driftless/contracts/application";
 import { mergePatch } from "@driftless/kube/apply";
 import type { KubeClient } from "@driftless/kube/client";
@@ -18,6 +20,10 @@ import { APPLICATIONS } from "./resources.ts";
 
 const SOON_MS = 1_000;
 const SOON_INTERVAL_MS = 2_000;
+const SOON_LATEST_MS = 15_000;
+/** So many writes within about a second that somebody waits for are a crowd. */
+const CROWD = 10;
+const CROWD_WINDOW_MS = 1_000;
 const CONFLICTS_MAX = 5;
 const RETRY_BASE_MS = 500;
 const RETRY_CAP_MS = 30_000;
@@ -65,6 +71,24 @@ export function createWriter(options: WriterOptions): Writer {
     entry.cancelTimer = clock.setTimer(delayMs, () => {
       entry.cancelTimer = undefined;
       flush(uid, entry);
+    });
+  };
+
+  let crowd = 0;
+  let crowdAt = 0;
+  const crowdNow = (): number => crowd * Math.exp((crowdAt - clock.monotonic()) / CROWD_WINDOW_MS);
+  const countNow = (): void => {
+    crowd = crowdNow() + 1;
+    crowdAt = clock.monotonic();
+  };
+
+  const flushSoon = (uid: string, entry: Entry, delayMs: number, since = clock.monotonic()): void => {
+    entry.cancelTimer?.();
+    entry.cancelTimer = clock.setTimer(delayMs, () => {
+      entry.cancelTimer = undefined;
+      const late = clock.monotonic() - since >= SOON_LATEST_MS;
+      if (!late && crowdNow() > CROWD) flushSoon(uid, entry, SOON_MS, since);
+      else flush(uid, entry);
     });
   };
 
@@ -182,11 +206,12 @@ export function createWriter(options: WriterOptions): Writer {
       if (!entry) return;
       if (urgency === "soon") {
         if (entry.dirty || entry.cancelTimer) return;
-        schedule(uid, entry, Math.max(SOON_MS, entry.writtenAt + SOON_INTERVAL_MS - clock.monotonic()));
+        flushSoon(uid, entry, Math.max(SOON_MS, entry.writtenAt + SOON_INTERVAL_MS - clock.monotonic()));
         return;
       }
       if (entry.dirty) return;
       entry.dirty = true;
+      countNow();
       // After all of the transition's actions, so that one patch tells of all of them.
       if (!entry.writing) queueMicrotask(() => entry.dirty && flush(uid, entry));
     },
