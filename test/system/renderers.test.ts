@@ -1,5 +1,9 @@
 // Helm, Kustomize and Jsonnet sources on real parts: what a person changes in Git or in the Application arrives in the
 // cluster, what is refused says why, and what has changed for nobody stays as it is.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
+import { pack } from "tar-stream";
 import { expect, test } from "vitest";
 import { configMap, deployment, eventually, kubectl, push, useWorld } from "../harness/story.ts";
 
@@ -237,4 +241,57 @@ test("tagPrefix: a constraint is met by the tags of this prefix only", async () 
   await world.git.setRef("tags", "refs/tags/web-1.1.0", next);
   await push(world, url, "refs/tags/web-1.1.0");
   await world.applications.synced("tags", next);
+});
+
+async function archive(version: string, text: string): Promise<Buffer> {
+  const tar = pack();
+  const chart = {
+    "web/Chart.yaml": `apiVersion: v2\nname: web\nversion: ${version}\n`,
+    "web/values.yaml": "global: {}\n",
+    "web/templates/cm.yaml": configMap("{{ .Release.Name }}-chart", { text }),
+  };
+  for (const [name, content] of Object.entries(chart)) tar.entry({ name }, content);
+  tar.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of tar) chunks.push(chunk as Buffer);
+  return gzipSync(Buffer.concat(chunks));
+}
+
+test("a chart of a Helm repository is a source of its own and a dependency of one in Git; a new version is followed", async () => {
+  const { world } = use;
+  const archives = new Map([["1.0.0", await archive("1.0.0", "one")]]);
+  const server = createServer((request, response) => {
+    const version = /^\/web-(.*)\.tgz$/.exec(request.url ?? "")?.[1];
+    if (version !== undefined) return response.end(archives.get(version));
+    const entries = [...archives.keys()].map((one) => `  - {name: web, version: ${one}, urls: [web-${one}.tgz]}\n`);
+    response.end(`apiVersion: v1\nentries:\n  web:\n${entries.join("")}`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const repository = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { url } = await world.git.createRepository("umbrella", {
+      "app/Chart.yaml": `apiVersion: v2\nname: umbrella\nversion: 1.0.0\ndependencies: [{name: web, version: 1.x, repository: "${repository}"}]\n`,
+    });
+    await world.applications.create({ name: "umbrella", repoURL: url, path: "app" });
+    await world.applications.create({
+      name: "chart",
+      repoURL: repository,
+      path: "",
+      targetRevision: "1.x",
+      source: { chart: "web" },
+    });
+    const text = (name: string) => read(name, "configmap", `${name}-chart`, ".data.text");
+    await world.applications.synced("umbrella");
+    expect(await text("umbrella")).toBe("one");
+    await world.applications.synced("chart", "1.0.0");
+    expect(await text("chart")).toBe("one");
+
+    archives.set("1.1.0", await archive("1.1.0", "two"));
+    await world.applications.patch("chart", { metadata: { annotations: { "argocd.argoproj.io/refresh": "normal" } } });
+    await world.applications.synced("chart", "1.1.0");
+    await eventually("the new version", async () => (await text("chart")) === "two");
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 });

@@ -33,6 +33,8 @@ export interface Render {
   /** What the render engine asked for outside the source's path; the next pass brings it along at once. */
   extraPaths: readonly string[];
   charts: readonly ChartWanted[];
+  /** Of a chart's archive. */
+  chartDigest?: string;
   /** Of the parameters it was rendered with. */
   sourceHash: string;
   targetRevision: string;
@@ -80,7 +82,7 @@ export interface Pass {
   hopsBack: number;
   /** A body was gone in this pass, so that what the last operation applied may be gone as well. */
   bodyGone?: boolean;
-  fetched?: { revision: string; observation: number; bundleDigest?: string };
+  fetched?: { revision: string; observation: number; bundleDigest?: string; chartDigest?: string };
   render?: Render;
   timings: Omit<HopTimings, "totalMs">;
   refreshAnnotation?: string;

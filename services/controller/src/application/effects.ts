@@ -139,6 +139,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       source: view.desired.source,
       inputsDigest: inputsDigestOf(render),
       revision: render.revision,
+      chartDigest: render.chartDigest,
       pollIntervalMs: view.pollIntervalMs,
       pollJitterMs: view.pollJitterMs,
     });
@@ -153,6 +154,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       source: view.desired.source,
       inputsDigest: event.type === "RenderFailed" ? event.message.inputsDigest : undefined,
       revision: pass?.fetched?.revision,
+      chartDigest: pass?.fetched?.chartDigest,
       pollIntervalMs: view.pollIntervalMs,
       pollJitterMs: view.pollJitterMs,
     });

@@ -231,11 +231,17 @@ export function acceptFetch(context: Context, event: EventOf<"SourceFetched">): 
   const known = message.inputs === "same" && message.bundleDigest === undefined ? knownRender(context) : undefined;
   const next: Pass = {
     ...pass,
-    fetched: { revision: message.revision, observation: message.observation, bundleDigest: message.bundleDigest },
+    fetched: {
+      revision: message.revision,
+      observation: message.observation,
+      bundleDigest: message.bundleDigest,
+      chartDigest: message.chartDigest,
+    },
     timings: timed(context, "fetchMs", event.at),
     render: known && {
       ...known,
       revision: message.revision,
+      chartDigest: message.chartDigest,
       observation: message.observation,
       targetRevision: pass.targetRevision,
       sourceField: context.view.desired!.sourceField,
@@ -271,6 +277,7 @@ export function acceptRender(context: Context, event: EventOf<"ManifestsRendered
     variables: message.variables,
     extraPaths: pass.extraPaths,
     charts: pass.charts,
+    chartDigest: pass.fetched!.chartDigest,
     sourceHash: context.view.sourceHash,
     targetRevision: pass.targetRevision,
     sourceField: context.view.desired!.sourceField,
@@ -523,5 +530,8 @@ export const spreadOf = (context: Context): number => (fnv1a32(`${context.view.r
 /** What makes another WatchSource necessary. */
 export function watchKey(context: Context): string {
   const { view, render } = context;
-  return [view.sourceHash, view.desired?.source.targetRevision, inputsDigestOf(render), view.pollIntervalMs].join("|");
+  const source = view.desired?.source;
+  // A chart is followed by what its version leads to, whatever is read of it.
+  const version = source?.chart || source?.repoURL.startsWith("oci://") ? [render?.revision, render?.chartDigest] : [];
+  return [view.sourceHash, source?.targetRevision, inputsDigestOf(render), view.pollIntervalMs, ...version].join("|");
 }

@@ -9,10 +9,8 @@ test.each([
   ["spec.sources", { sources: [source] }],
   ["spec.sourceHydrator", { sourceHydrator: { drySource: {} } }],
   ["spec.ignoreDifferences", { ignoreDifferences: [{ kind: "Deployment" }] }],
-  ["spec.source.chart", { source: { ...source, chart: "x" } }],
   ["spec.source.kustomize.version", { source: { ...source, kustomize: { version: "v4" } } }],
   ["spec.source.plugin", { source: { ...source, plugin: { name: "x" } } }],
-  ["spec.source.repoURL=oci://", { source: { repoURL: "oci://h/r", path: "." } }],
   ["spec.syncPolicy.managedNamespaceMetadata", { syncPolicy: { managedNamespaceMetadata: { labels: { a: "b" } } } }],
   ["spec.syncPolicy.retry.refresh", { syncPolicy: { retry: { refresh: true } } }],
   [
@@ -29,6 +27,8 @@ test.each([
   [{ kustomize: { namePrefix: "x" } }],
   [{ directory: { jsonnet: { libs: ["x"] }, disableExtensionFilter: true } }],
   [{ tagPrefix: "web-" }],
+  [{ repoURL: "https://h/charts", chart: "x", targetRevision: "1.x" }],
+  [{ repoURL: "oci://h/r" }],
 ])("%o of a source is honoured", (over) => {
   expect(unsupportedInApplication({ metadata, spec: { source: { ...source, ...over } } })).toEqual([]);
 });

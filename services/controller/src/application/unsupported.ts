@@ -22,7 +22,7 @@ const optionPaths = (options: readonly string[] | undefined, path: string): stri
   unsupportedSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
 
 const SPEC = ["sources", "sourceHydrator", "ignoreDifferences"];
-const SOURCE = ["chart", "plugin", "ref"];
+const SOURCE = ["plugin", "ref"];
 
 const COMPARE_OPTIONS_HONOURED = new Set(["ServerSideDiff=true", "IncludeMutationWebhook=true"]);
 
@@ -37,7 +37,6 @@ export function unsupportedInApplication(app: Application): string[] {
     ...presentIn(spec?.source, "spec.source", SOURCE),
     // Would choose another Kustomize than the one that is built in.
     ...presentIn(spec?.source?.kustomize, "spec.source.kustomize", ["version"]),
-    ...(spec?.source?.repoURL?.startsWith("oci://") ? ["spec.source.repoURL=oci://"] : []),
     ...presentIn(spec?.syncPolicy, "spec.syncPolicy", ["managedNamespaceMetadata"]),
     ...presentIn(spec?.syncPolicy?.retry, "spec.syncPolicy.retry", ["refresh"]),
     ...optionPaths(spec?.syncPolicy?.syncOptions, "spec.syncPolicy.syncOptions"),

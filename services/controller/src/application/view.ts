@@ -172,10 +172,14 @@ function specFailures(app: Application, ref: AppRef, project: AppProject | undef
   const { source, destination } = app.spec ?? {};
   const invalid: Failure[] = [];
   if (!source?.repoURL) invalid.push(specInvalid({ path: "spec.source.repoURL", message: "a repository is needed" }));
-  if (source?.repoURL && !source.path) {
+  const isOci = /^oci:\/\//i.test(source?.repoURL ?? "");
+  if (source?.repoURL && !source.path && !source.chart && !isOci) {
     invalid.push(
       specInvalid({ path: "spec.source.path", message: "a path in the repository is needed (`.` for its root)" }),
     );
+  }
+  if (source?.chart && !source.targetRevision) {
+    invalid.push(specInvalid({ path: "spec.source.targetRevision", message: "a chart needs a version" }));
   }
   if (!destination?.server && !destination?.name) {
     invalid.push(specInvalid({ path: "spec.destination", message: "either server or name is needed" }));
@@ -227,7 +231,10 @@ function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, setti
       repoURL: source.repoURL!,
       repository: repositoryHash(source.repoURL!),
       targetRevision,
-      path: source.path!,
+      // A chart stands at the root of what is fetched.
+      path: source.chart ? "." : source.path || ".",
+      ...(source.chart ? { chart: source.chart } : {}),
+      ...(helm?.["passCredentials"] === true ? { passCredentials: true } : {}),
       ...(tagPrefix ? { tagPrefix } : {}),
     },
     sourceField: source,
