@@ -74,6 +74,17 @@ program
   .addOption(output("text", "json"))
   .action(async (app, options) => (await import("./commands/watch.ts")).watch(app, options));
 
+const many = (text: string, before: string[] = []) => [...before, text];
+program
+  .command("render <path>")
+  .description("what a directory of a working tree renders to: plain files, Helm, Kustomize, Jsonnet")
+  .option("--name <name>", "the Application's, and so Helm's release (default: the directory's)")
+  .option("--namespace <namespace>", "the destination's (default: default)")
+  .option("--helm-set <name=value>", "a Helm parameter; may be repeated", many)
+  .option("--values <file>", "a value file, relative to the chart; may be repeated", many)
+  .addOption(output("yaml", "json"))
+  .action(async (path, options) => (await import("./commands/render.ts")).render(path, options));
+
 const app = program.command("app").description("Applications: list, get, diff, refresh, sync, wait").helpCommand(false);
 
 /** Options that all commands about Applications take. */
