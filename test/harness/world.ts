@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { GitServer } from "@driftless/local/git-server";
+import type { GitRequest, GitServer } from "@driftless/local/git-server";
 import { startControlPlane } from "@driftless/local/control-plane";
 import { type Local, type LocalOptions, startLocal } from "@driftless/local/local";
 import { startNats } from "@driftless/local/nats";
@@ -17,6 +17,8 @@ export interface World extends AsyncDisposable {
   readonly home: string;
   readonly local: Local;
   readonly git: GitServer;
+  /** What the Git server was asked, oldest first. */
+  readonly requests: readonly GitRequest[];
   readonly client: KubeClient;
   readonly applications: Applications;
   readonly services: Services;
@@ -36,7 +38,10 @@ export interface WorldOptions extends Omit<ServicesOptions, "natsUrl" | "kubecon
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const home = options.home ?? (await mkdtemp(join(tmpdir(), "driftless-world-")));
+  const requests: GitRequest[] = [];
+  const onGitRequest = (request: GitRequest): void => void requests.push(request);
   const local = await startLocal({
+    onGitRequest,
     home,
     fresh: true,
     anyPorts: true,
@@ -54,6 +59,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     home,
     local,
     git,
+    requests,
     client,
     applications,
     services,

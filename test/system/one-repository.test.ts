@@ -101,3 +101,22 @@ test("a webhook that lies about where the branch went changes nothing: refs are 
   const app = await world.applications.synced("mono-5", sha);
   expect(app.status?.history?.map((entry) => entry.revision)).not.toContain(elsewhere);
 });
+
+test("a repository that no Application names any more is asked no more", async () => {
+  const { world } = use;
+  await world.git.createRepository("left", { "app/cm.yaml": configMap("left") });
+  await world.applications.create({ name: "moving", repoURL: world.git.repositoryUrl("left"), path: "app" });
+  await world.applications.synced("moving");
+  const { url: next } = await world.git.createRepository("next", { "app/cm.yaml": configMap("next") });
+  await world.applications.patch("moving", { spec: { source: { repoURL: next } } });
+  await world.applications.until("moving", "synced from the other repository", (app) =>
+    (app.status?.resources ?? []).some((resource) => resource.name === "next" && resource.status === "Synced"),
+  );
+  // The other repositories go on being polled (every 2 s here): three of their polls without one of the left one.
+  const asked = (): number => world.requests.filter((request) => request.repository === "left").length;
+  const polls = (): number => world.requests.filter((request) => request.repository === "next").length;
+  await eventually("the new repository is polled", () => polls() > 0);
+  const [before, from] = [asked(), polls()];
+  await eventually("three more polls of the new repository", () => polls() >= from + 3, 20_000);
+  expect(asked()).toBe(before);
+});

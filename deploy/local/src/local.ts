@@ -1,7 +1,7 @@
 // Starts the real parts of local mode side by side: nats-server, a Kubernetes control plane, a Git server.
 import type { BuildProgress } from "./build.ts";
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from "./control-plane.ts";
-import { startGitServer, type GitServer } from "./git-server.ts";
+import { startGitServer, type GitRequest, type GitServer } from "./git-server.ts";
 import { startNats, type Nats } from "./nats.ts";
 import type { Part } from "./part.ts";
 import type { PartFailed } from "./part-failed.ts";
@@ -23,6 +23,8 @@ export interface LocalOptions {
   /** See ControlPlaneOptions; for tests and bench. */
   unsafeNoFsync?: boolean;
   onProgress?: (progress: BuildProgress) => void;
+  /** Each request to the Git server, for tests. */
+  onGitRequest?: (request: GitRequest) => void;
   /** A part ended by itself. Nothing is stopped or restarted for it: that is the caller's to decide. */
   onFailure?: (failure: PartFailed) => void;
 }
@@ -52,7 +54,9 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
   const [nats, cluster, git] = await Promise.allSettled([
     options.nats === false ? undefined : startNats(state, programs, { port: ports[1] }),
     options.cluster === false ? undefined : startControlPlane(state, programs, clusterOptions),
-    options.git === false ? undefined : startGitServer({ dir: state.git, stateFile: state.gitJson, port: ports[2] }),
+    options.git === false
+      ? undefined
+      : startGitServer({ dir: state.git, stateFile: state.gitJson, port: ports[2], onRequest: options.onGitRequest }),
   ]);
   const running = {
     nats: nats.status === "fulfilled" ? nats.value : undefined,

@@ -117,8 +117,10 @@ export class Owners {
     }
     for (const [key, { repository }] of this.#owners) {
       if (repository === keep) continue;
+      const followed = repository.watchedCount();
       repository.forget(id);
-      if (repository.watchedCount() === 0 && keep === undefined) {
+      // Nobody follows it any more, so nobody needs its polls; one that nobody follows yet is just being fetched.
+      if (followed > 0 && repository.watchedCount() === 0) {
         repository.close();
         this.#owners.delete(key);
       }
@@ -156,7 +158,9 @@ export class Owners {
       this.#owners.delete(key);
       if (ids.length > 0) {
         const cause = this.#cause("repository credentials changed");
-        this.#options.events(owner.hash).onSourcesChanged({ ids, observation: 0, revision: undefined, cause });
+        this.#options
+          .events(owner.hash)
+          .onSourcesChanged({ ids, observation: this.#number(), revision: undefined, cause });
       }
     }
   }
@@ -223,8 +227,13 @@ export class Owners {
   #tellAll(owner: Owner, detail: string): void {
     const ids = owner.repository.watched();
     if (ids.length === 0) return;
-    const change = { ids, observation: 0, revision: undefined, cause: this.#cause(detail) };
+    const change = { ids, observation: this.#number(), revision: undefined, cause: this.#cause(detail) };
     this.#options.events(owner.hash).onSourcesChanged(change);
+  }
+
+  /** Of something noticed now, which is newer than every look so far: looks are numbered by the clock. */
+  #number(): number {
+    return Math.floor(this.#options.clock.now());
   }
 
   #cause(detail: string): Cause {
