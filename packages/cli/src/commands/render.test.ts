@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { buildRenderEngine } from "@driftless/render-engine/build";
 import { createEngine, type Engine } from "@driftless/render-engine/engine";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { renderTree, type RenderOptions } from "./render.ts";
+import { renderTree, yamlOf, type RenderOptions } from "./render.ts";
 
 let engine: Engine;
 let root: string;
@@ -55,4 +55,9 @@ test("name, namespace, parameters and value files go to Helm as an Application's
 
 test.each(["outside", "through"])("a link out of the repository is refused and not followed: %s", async (directory) => {
   expect(await names(directory)).toMatchObject({ kind: "failed", code: "RENDER_PATH_DENIED" });
+});
+
+test("as YAML a value means to Kubernetes what it was", () => {
+  const json = '{"a":"yes","b":"010","c":12345678901234567890,"d":"2026-01-01","e":true}';
+  expect(yamlOf(json)).toBe('a: "yes"\nb: "010"\nc: 12345678901234567890\nd: "2026-01-01"\ne: true');
 });

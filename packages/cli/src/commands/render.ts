@@ -45,8 +45,7 @@ export async function render(path: string, options: RenderOptions): Promise<void
     for (const warning of outcome.warnings) note(`${warning.file ? `${warning.file}: ` : ""}${warning.message}`);
     const texts = outcome.manifests.map(textOf);
     if (options.output === "json") return say(`[${texts.join(",\n")}]`);
-    // Whole numbers stay whole, however long.
-    for (const text of texts) say(`---\n${stringify(parse(text, { intAsBigInt: true })).trimEnd()}`);
+    for (const text of texts) say(`---\n${yamlOf(text)}`);
   } finally {
     await engine.close();
   }
@@ -54,6 +53,10 @@ export async function render(path: string, options: RenderOptions): Promise<void
 
 const textOf = ({ apiVersion, kind, metadata, body }: RenderedManifest): string =>
   `{"apiVersion":${JSON.stringify(apiVersion)},"kind":${JSON.stringify(kind)},"metadata":${metadata}${body && `,${body}`}}`;
+
+/** Whole numbers stay whole, however long; `yes` and the like are quoted, because Kubernetes reads YAML 1.1. */
+export const yamlOf = (json: string): string =>
+  stringify(parse(json, { intAsBigInt: true }), { version: "1.1" }).trimEnd();
 
 /** Renders until nothing is missing that the working tree has. */
 export async function renderTree(
