@@ -19,7 +19,7 @@ import { keyForPeople } from "@driftless/manifests/resource-key";
 import { applyFailure, ownedByOther } from "./apply-failure.ts";
 import { differences } from "./field-differences.ts";
 import { Withdrawn, kubectlName, type Execution } from "./execution.ts";
-import { runHook } from "./hooks.ts";
+import { isHeld, letGo, runHook } from "./hooks.ts";
 import { withdrawn } from "./operation.ts";
 import type { Plan, PlannedApply, PlannedPrune } from "./plan.ts";
 import { decidePrune } from "./prune.ts";
@@ -286,6 +286,12 @@ async function pruneObject(step: Execution, planned: PlannedObject): Promise<App
       return live.error.code === "NOT_FOUND"
         ? pruned(planned, resource)
         : failedObject(key, applyFailure(live.error, key, resource));
+    }
+    // A hook goes with its Application, and nobody waits for its result any more.
+    if (step.claim.purpose === "delete" && isHeld(live.object)) {
+      const error = await letGo(step, resource, key, live.object);
+      if (error && error.code !== "CONFLICT") return failedObject(key, applyFailure(error, key, resource));
+      continue;
     }
     const decision = decidePrune({
       planned,

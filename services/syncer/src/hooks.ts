@@ -170,14 +170,19 @@ async function deleteObject(
   return letGo(step, resource, key, object);
 }
 
-async function letGo(
+const finalizersOf = (object: KubeObject): string[] => (object.metadata["finalizers"] as string[] | undefined) ?? [];
+
+export const isHeld = (object: KubeObject): boolean => finalizersOf(object).includes(HOOK_FINALIZER);
+
+/** Without the finalizer that holds it. */
+export async function letGo(
   step: Execution,
   resource: ApiResource,
   key: ObjectKey,
   live: KubeObject,
 ): Promise<KubeError | undefined> {
-  const finalizers = (live.metadata["finalizers"] as string[] | undefined) ?? [];
-  if (!finalizers.includes(HOOK_FINALIZER)) return undefined;
+  if (!isHeld(live)) return undefined;
+  const finalizers = finalizersOf(live);
   const outcome = await mergePatch({
     client: step.cluster.client,
     resource,

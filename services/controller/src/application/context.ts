@@ -18,7 +18,7 @@ import type { Wish } from "./events.ts";
 import { resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
 import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
-import { inventoryOf, type AppView, type RetryPolicy } from "./view.ts";
+import { inventoryOf, type AppView, type Requested, type RetryPolicy } from "./view.ts";
 
 /** What the last good fetch and render gave; later passes begin from it. */
 export interface Render {
@@ -84,6 +84,8 @@ export interface Pass {
   bodyGone?: boolean;
   fetched?: { revision: string; observation: number; bundleDigest?: string; chartDigest?: string };
   render?: Render;
+  /** That the operation names instead of the Application's own. */
+  source?: Requested;
   timings: Omit<HopTimings, "totalMs">;
   refreshAnnotation?: string;
 }
@@ -91,6 +93,8 @@ export interface Pass {
 export interface OperationRequest {
   field: OperationField;
   automated: boolean;
+  /** Instead of the Application's own. */
+  source?: Requested;
   /** Taken up again after a restart, under its own id. */
   resumed?: {
     id: string;
@@ -115,6 +119,7 @@ export interface Operation {
   options: SyncOptions;
   retry: RetryPolicy;
   render: Render;
+  source?: Requested;
   startedAt: string;
   retryCount: number;
   retryAt?: number;
@@ -264,7 +269,7 @@ export function initialContext(input: Input): Context {
     syncCondition: (status.conditions ?? []).find((condition) => condition.type === "SyncError"),
     request: resumed,
     takenOperationHash: "",
-    operationState: startingState(status.operationState, now),
+    operationState: startingState(status.operationState, resumed, now),
     history: status.history ?? [],
     heal: {
       attempts: status.operationState?.operation?.sync?.autoHealAttemptsCount ?? 0,
@@ -283,9 +288,13 @@ export function initialContext(input: Input): Context {
   };
 }
 
-/** Asked to end while nobody ran it: it has ended. */
-function startingState(state: OperationState | undefined, now: number): OperationState | undefined {
-  if (state?.phase !== "Terminating") return state;
+/** Asked to end while nobody ran it: it has ended, unless hooks of it have to be let go of. */
+function startingState(
+  state: OperationState | undefined,
+  resumed: OperationRequest | undefined,
+  now: number,
+): OperationState | undefined {
+  if (state?.phase !== "Terminating" || resumed) return state;
   return {
     ...state,
     phase: "Failed",

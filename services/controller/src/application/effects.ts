@@ -9,11 +9,11 @@ import type { Context } from "./context.ts";
 import type { EffectName } from "./effect-names.ts";
 import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
-import { inputsDigestOf, knownRender, requestId, rfc3339, suspects, watchKey } from "./look.ts";
+import { inputsDigestOf, knownRender, requestId, rfc3339, suspects, wantedOf, watchKey } from "./look.ts";
 import { conditionsOf } from "./status.ts";
 import { plannedHook, releases } from "./sync-plan.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
-import { inventoryOf } from "./view.ts";
+import { hooksOf, inventoryOf } from "./view.ts";
 
 export type Effect =
   | { kind: "publish"; definition: MessageDefinition; message: unknown }
@@ -94,7 +94,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     const known = pass.fetched === undefined ? knownRender(context) : undefined;
     return publish(FetchSource, {
       ...passRequest(context, at, FETCH_DEADLINE_MS),
-      source: { ...context.view.desired!.source, targetRevision: pass.targetRevision },
+      source: { ...wantedOf(context).desired.source, targetRevision: pass.targetRevision },
       freshness: pass.freshness,
       inputsDigest: inputsDigestOf(known),
       extraPaths: [...pass.extraPaths],
@@ -103,7 +103,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   },
 
   renderManifests: (context, _event, at) => {
-    const { source, sourceOptions, appName, environment, buildOptions } = context.view.desired!;
+    const { source, sourceOptions, appName, environment, buildOptions } = wantedOf(context).desired;
     const { bundleDigest, revision } = context.pass!.fetched!;
     return publish(RenderManifests, {
       ...passRequest(context, at),
@@ -229,7 +229,10 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     publish(ComputeDiff, {
       ...request(context, context.deletion!.requestId, "now", at, STEP_DEADLINE_MS),
       target: target(context, context.emptyManifestsDigest),
-      inventory: context.objects.length > 0 ? [...context.inventory] : inventoryOf(context.view.status),
+      inventory: [
+        ...(context.objects.length > 0 ? context.inventory : inventoryOf(context.view.status)),
+        ...hooksOf(context.operationState),
+      ],
     }),
 
   deleteStep: (context, _event, at) =>

@@ -3,7 +3,7 @@ import { isRetryable } from "@driftless/contracts/failure";
 import type { Context } from "./context.ts";
 import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
-import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction } from "./look.ts";
+import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction, refreshes } from "./look.ts";
 import { canRetry, deletionConsent, isNews, mayRenderAgain, operationFailures } from "./operation.ts";
 import { advance, isSuperseded } from "./sync-plan.ts";
 
@@ -91,7 +91,8 @@ export const GUARDS = {
   isTerminated: ({ event }: Asked) =>
     event.type === "ApplicationUpdated" && event.view.status.operationState?.phase === "Terminating",
   isRetryComparison: ({ context }: Asked) =>
-    context.operation!.retryDue && context.render?.manifestsDigest === context.operation!.render.manifestsDigest,
+    context.operation!.retryDue &&
+    (refreshes(context.operation!) || context.render?.manifestsDigest === context.operation!.render.manifestsDigest),
   isOvertaken: ({ context }: Asked) =>
     context.operation!.automated && context.render?.manifestsDigest !== context.operation!.render.manifestsDigest,
   isRetryDue: ({ context }: Asked) => context.operation!.retryDue,

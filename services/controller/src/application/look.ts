@@ -7,13 +7,21 @@ import type { Prediction } from "@driftless/contracts/pipeline/5-sync";
 import { fnv1a32 } from "@driftless/contracts/subject";
 import { isNewer } from "@driftless/kube/resource-version";
 import { keyText } from "@driftless/manifests/resource-key";
-import { keyOf, mergeWishes, type Context, type ObjectState, type Pass, type Render } from "./context.ts";
+import {
+  keyOf,
+  mergeWishes,
+  type Context,
+  type ObjectState,
+  type Operation,
+  type Pass,
+  type Render,
+} from "./context.ts";
 import { unsupportedInOperation } from "./unsupported.ts";
 import { decide, NONDETERMINISTIC, nondeterministic, verdictOf } from "./decision.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { INFO, infoOf } from "./operation-record.ts";
 import { objectAllowed } from "./project.ts";
-import type { AppView } from "./view.ts";
+import type { AppView, Desired } from "./view.ts";
 
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
 
@@ -125,9 +133,14 @@ export function takeRequest(context: Context, at: number): Partial<Context> {
   if (paths.length > 0)
     return refuse(paths.map((path) => failure("UNSUPPORTED_FIELD", `not honoured yet: ${path}`, { path })));
   if (!view.desired) return refuse(view.blocked);
+  if (view.requested && view.requested.failures.length > 0) return refuse(view.requested.failures);
   return {
     takenOperationHash: view.operationHash,
-    request: { field: view.operation, automated: view.operation.initiatedBy?.automated ?? false },
+    request: {
+      field: view.operation,
+      automated: view.operation.initiatedBy?.automated ?? false,
+      ...(view.operation.sync?.source && { source: view.requested }),
+    },
   };
 }
 
@@ -146,9 +159,14 @@ export function beginPass(context: Context, at: number): Partial<Context> {
   const wished = context.wish!;
   const desired = context.view.desired!;
   const { request, operation } = context;
-  const render = context.render?.sourceHash === context.view.sourceHash ? context.render : undefined;
-  const named = operation?.retryDue ? operation.render.revision : request?.field.sync?.revision;
-  const pinned = Boolean(named) && named !== desired.source.targetRevision;
+  const source = (operation?.retryDue ? operation : request)?.source;
+  const sourceHash = source?.sourceHash ?? context.view.sourceHash;
+  const render = context.render?.sourceHash === sourceHash ? context.render : undefined;
+  const retried = operation?.retryDue && !refreshes(operation) ? operation : undefined;
+  const named = retried
+    ? retried.render.revision
+    : request?.field.sync?.revision || source?.desired?.source.targetRevision;
+  const pinned = (Boolean(named) && named !== desired.source.targetRevision) || source !== undefined;
   const pass: Pass = {
     causes: wished.causes,
     since: wished.since,
@@ -162,17 +180,27 @@ export function beginPass(context: Context, at: number): Partial<Context> {
     extraPaths: render?.extraPaths ?? [],
     charts: render?.charts ?? [],
     hopsBack: 0,
-    render: operation?.retryDue ? operation.render : undefined,
+    render: retried?.render,
+    ...(source && { source }),
     timings: {},
     refreshAnnotation: context.takenRefresh,
   };
   return { wish: undefined, pass, ...(wished.hard ? { render: undefined } : {}) };
 }
 
+/** An attempt takes what is newest then, instead of what the first one took. */
+export const refreshes = ({ field }: Pick<Operation, "field">): boolean => field.retry?.refresh === true;
+
+/** What the pass is about: the Application's own source, or what an operation names instead. */
+export const wantedOf = ({ pass, view }: Context): { desired: Desired; sourceHash: string } =>
+  pass?.source?.desired
+    ? { desired: pass.source.desired, sourceHash: pass.source.sourceHash }
+    : { desired: view.desired!, sourceHash: view.sourceHash };
+
 /** Where a pass may begin: at the comparison when only the cluster may have changed. */
 export function beginsAtDiff(context: Context): boolean {
   const { wish: wished, operation, render, view, request } = context;
-  if (operation?.retryDue) return true;
+  if (operation?.retryDue) return !refreshes(operation);
   return (
     wished?.from === "diff" &&
     request === undefined &&
@@ -185,10 +213,12 @@ export function beginsAtDiff(context: Context): boolean {
 /** The render whose inputs a fetch compares with: the last one, or the one that the last operation wrote down. */
 export function knownRender(context: Context): Render | undefined {
   if (context.pass?.hard) return undefined;
-  if (context.render?.sourceHash === context.view.sourceHash) return context.render;
+  if (!context.view.desired) return undefined;
+  const { desired, sourceHash } = wantedOf(context);
+  if (context.render?.sourceHash === sourceHash) return context.render;
   const { operationState: state, view } = context;
   const info = (name: string) => infoOf(state?.operation, name) ?? "";
-  if (state?.phase !== "Succeeded" || info(INFO.sourceHash) !== view.sourceHash || !view.desired) return undefined;
+  if (state?.phase !== "Succeeded" || info(INFO.sourceHash) !== sourceHash) return undefined;
   if (!info(INFO.inputsDigest) || !info(INFO.manifestsDigest)) return undefined;
   return {
     revision: state.syncResult?.revision ?? "",
@@ -200,9 +230,9 @@ export function knownRender(context: Context): Render | undefined {
     variables: info(INFO.variables).split(",").filter(Boolean),
     extraPaths: [],
     charts: [],
-    sourceHash: view.sourceHash,
-    targetRevision: view.desired.source.targetRevision,
-    sourceField: view.desired.sourceField,
+    sourceHash,
+    targetRevision: desired.source.targetRevision,
+    sourceField: desired.sourceField,
   };
 }
 
@@ -244,7 +274,7 @@ export function acceptFetch(context: Context, event: EventOf<"SourceFetched">): 
       chartDigest: message.chartDigest,
       observation: message.observation,
       targetRevision: pass.targetRevision,
-      sourceField: context.view.desired!.sourceField,
+      sourceField: wantedOf(context).desired.sourceField,
     },
   };
   return {
@@ -278,9 +308,9 @@ export function acceptRender(context: Context, event: EventOf<"ManifestsRendered
     extraPaths: pass.extraPaths,
     charts: pass.charts,
     chartDigest: pass.fetched!.chartDigest,
-    sourceHash: context.view.sourceHash,
+    sourceHash: wantedOf(context).sourceHash,
     targetRevision: pass.targetRevision,
-    sourceField: context.view.desired!.sourceField,
+    sourceField: wantedOf(context).desired.sourceField,
   };
   const kept = keptManifests(context, render);
   const timings = timed(context, "renderMs", event.at);

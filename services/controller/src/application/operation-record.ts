@@ -44,26 +44,33 @@ export function withInfo(operation: Operation): OperationField {
 /** An operation that the Application says is running: whoever began it, its step is done again under its id. */
 export function resumedOperation(view: AppView): OperationRequest | undefined {
   const state = view.status.operationState;
-  if (state?.phase !== "Running" || !state.operation) return undefined;
+  const results = state?.syncResult?.resources ?? [];
+  const terminated = state?.phase === "Terminating" && results.some(({ hookType }) => hookType);
+  if ((state?.phase !== "Running" && !terminated) || !state?.operation) return undefined;
   const automated = state.operation.initiatedBy?.automated ?? false;
   const retryCount = state.retryCount ?? 0;
   const finishedAt = Date.parse(state.finishedAt ?? "");
   // While it waits for its next attempt, what the last one did no longer counts.
-  const hooks = Number.isNaN(finishedAt) ? hooksDone(state.syncResult?.resources ?? []) : [];
+  const hooks = Number.isNaN(finishedAt) ? hooksDone(results, terminated) : [];
   const policy = retryPolicy(state.operation.retry, automated);
   return {
     field: state.operation,
     automated,
+    ...(state.operation.sync?.source && { source: view.requested }),
     resumed: {
       id: infoOf(state.operation, INFO.operationId) ?? "",
       startedAt: state.startedAt ?? "",
       retryCount,
       ...(hooks.length > 0 && { hooks }),
+      terminated,
       // Set while Running it means: waiting for the next attempt.
       retryAt: Number.isNaN(finishedAt) ? undefined : finishedAt + retryDelayMs(policy, Math.max(0, retryCount - 1)),
     },
   };
 }
 
-const hooksDone = (results: readonly ResourceResult[]): ResourceResult[] =>
-  results.filter(({ hookType, hookPhase }) => hookType && (hookPhase === "Succeeded" || hookPhase === "Failed"));
+/** Those that are over; of a terminated operation all that were begun. */
+const hooksDone = (results: readonly ResourceResult[], begun: boolean): ResourceResult[] =>
+  results.filter(
+    ({ hookType, hookPhase }) => hookType && (begun || hookPhase === "Succeeded" || hookPhase === "Failed"),
+  );

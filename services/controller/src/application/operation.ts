@@ -12,6 +12,7 @@ import {
   HOPS_BACK_MAX,
   applyPredictions,
   objectAllowedIn,
+  refreshes,
   requestId,
   seconds,
   takeRequest,
@@ -109,7 +110,8 @@ const withResults = (hooks: readonly HookRun[], results: readonly ResourceResult
         one.syncPhase === hook.phase,
     );
     if (!result) return hook;
-    const state = result.hookPhase === "Succeeded" ? "succeeded" : "failed";
+    const state =
+      result.hookPhase === "Succeeded" ? "succeeded" : result.hookPhase === "Running" ? "running" : "failed";
     return { ...hook, state, message: result.message ?? "" };
   });
 
@@ -132,6 +134,7 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
     options,
     retry: retryPolicy(field.retry ?? (automated ? desired.retry : undefined), automated),
     render: context.render!,
+    ...(request.source && { source: request.source }),
     startedAt: resumed?.startedAt || seconds(at),
     retryCount: resumed?.retryCount ?? 0,
     retryDue: false,
@@ -503,7 +506,10 @@ export const retryNow = (context: Context, at: number): Partial<Context> => ({
       "retry",
       at,
       { detail: `attempt ${context.operation!.retryCount}` },
-      { from: "diff", lane: context.operation!.lane },
+      {
+        lane: context.operation!.lane,
+        ...(refreshes(context.operation!) ? { freshness: "latest" } : { from: "diff" }),
+      },
     ),
   ),
 });
@@ -511,9 +517,10 @@ export const retryNow = (context: Context, at: number): Partial<Context> => ({
 /** The next attempt: planned anew, since the cluster has gone on. */
 export function beginAttempt(context: Context, at: number): Partial<Context> {
   const before = context.operation!;
+  const begun = { ...before, render: refreshes(before) ? context.render! : before.render };
   const operation: Operation = {
-    ...before,
-    ...attempt(context, before),
+    ...begun,
+    ...attempt(context, begun),
     recorded: false,
     retryDue: false,
     retryAt: undefined,
@@ -536,6 +543,7 @@ export function renderAgain(context: Context, at: number): Partial<Context> {
     request: {
       field: operation.field,
       automated: operation.automated,
+      ...(operation.source && { source: operation.source }),
       resumed: {
         id: operation.id,
         startedAt: operation.startedAt,
@@ -562,7 +570,9 @@ export function endOperation(context: Context, at: number): Partial<Context> {
       ? historyWith(context, operation, at)
       : context.history;
   const supersededNow = outcome.failures.some((one) => one.code === "OPERATION_SUPERSEDED");
-  const pinned = operation.render.targetRevision !== desired?.source.targetRevision;
+  const pinned =
+    operation.render.targetRevision !== desired?.source.targetRevision ||
+    operation.render.sourceHash !== context.view.sourceHash;
   const ended: Context = { ...context, operation: undefined };
   const state = runningState(context, operation, outcome.message);
   state.syncResult!.resources!.push(...leftBehind(context, operation));

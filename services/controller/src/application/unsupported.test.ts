@@ -12,7 +12,6 @@ test.each([
   ["spec.source.kustomize.version", { source: { ...source, kustomize: { version: "v4" } } }],
   ["spec.source.plugin", { source: { ...source, plugin: { name: "x" } } }],
   ["spec.syncPolicy.managedNamespaceMetadata", { syncPolicy: { managedNamespaceMetadata: { labels: { a: "b" } } } }],
-  ["spec.syncPolicy.retry.refresh", { syncPolicy: { retry: { refresh: true } } }],
   [
     "spec.syncPolicy.syncOptions[Replace=true]",
     { syncPolicy: { syncOptions: ["CreateNamespace=true", "Replace=true"] } },

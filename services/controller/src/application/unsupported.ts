@@ -38,7 +38,6 @@ export function unsupportedInApplication(app: Application): string[] {
     // Would choose another Kustomize than the one that is built in.
     ...presentIn(spec?.source?.kustomize, "spec.source.kustomize", ["version"]),
     ...presentIn(spec?.syncPolicy, "spec.syncPolicy", ["managedNamespaceMetadata"]),
-    ...presentIn(spec?.syncPolicy?.retry, "spec.syncPolicy.retry", ["refresh"]),
     ...optionPaths(spec?.syncPolicy?.syncOptions, "spec.syncPolicy.syncOptions"),
     ...compareOptions
       .filter((option) => option !== "" && !COMPARE_OPTIONS_HONOURED.has(option))
@@ -50,7 +49,7 @@ export function unsupportedInApplication(app: Application): string[] {
   ];
 }
 
-const OPERATION_SYNC = ["revisions", "source", "sources", "manifests"];
+const OPERATION_SYNC = ["revisions", "sources", "manifests"];
 
 export function unsupportedInOperation(operation: OperationField): string[] {
   const strategy = operation.sync?.syncStrategy;
@@ -59,7 +58,6 @@ export function unsupportedInOperation(operation: OperationField): string[] {
     ...(strategy?.apply?.force ? ["operation.sync.syncStrategy.apply.force"] : []),
     ...(strategy?.hook?.force ? ["operation.sync.syncStrategy.hook.force"] : []),
     ...optionPaths(operation.sync?.syncOptions, "operation.sync.syncOptions"),
-    ...presentIn(operation.retry, "operation.retry", ["refresh"]),
     ...(operation.sync ? [] : ["operation without sync"]),
   ];
 }

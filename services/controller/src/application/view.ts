@@ -66,6 +66,14 @@ export interface Desired {
   parametersHash: string;
 }
 
+/** What an operation names instead of the Application's own source, a rollback for one. */
+export interface Requested {
+  /** Absent with `failures`. */
+  desired?: Desired;
+  sourceHash: string;
+  failures: readonly Failure[];
+}
+
 export interface AppView {
   ref: AppRef;
   shard: number;
@@ -81,6 +89,8 @@ export interface AppView {
   sourceHash: string;
   operation?: OperationField;
   operationHash: string;
+  /** Of `operation`, else of the operation that runs. */
+  requested?: Requested;
   /** Value of the refresh annotation. */
   refresh?: string;
   skipReconcile: boolean;
@@ -135,7 +145,8 @@ export function viewOf(
       desired?.parametersHash,
       blocked,
     ]),
-    sourceHash: hash([desired?.source ?? null, desired?.parametersHash]),
+    sourceHash: sourceHashOf(desired),
+    requested: requestedOf(app, ref, project, settings),
     operation: app.operation,
     operationHash: app.operation ? hash(app.operation) : "",
     refresh: annotations[REFRESH_ANNOTATION],
@@ -150,6 +161,24 @@ export function viewOf(
       : undefined,
     status: app.status ?? {},
   };
+}
+
+const sourceHashOf = (desired: Desired | undefined): string => hash([desired?.source ?? null, desired?.parametersHash]);
+
+function requestedOf(
+  app: Application,
+  ref: AppRef,
+  project: AppProject | undefined,
+  settings: Settings,
+): Requested | undefined {
+  const { operationState } = app.status ?? {};
+  const running = operationState?.phase === "Running" ? operationState.operation : undefined;
+  const source = (app.operation ?? running)?.sync?.source;
+  if (!source) return undefined;
+  const other: Application = { ...app, spec: { ...app.spec, source } };
+  const failures = specFailures(other, ref, project);
+  const desired = failures.length === 0 ? desiredOf(other, ref, project!.spec ?? {}, settings) : undefined;
+  return { desired, sourceHash: sourceHashOf(desired), failures };
 }
 
 export const isCascadeFinalizer = (name: string): boolean =>
@@ -289,4 +318,16 @@ export function inventoryOf(status: ApplicationStatus): ObjectKey[] {
     keys.set(`${key.group}/${key.kind}/${key.namespace}/${key.name}`, key);
   }
   return [...keys.values()];
+}
+
+/** Hooks of the last operation: they go with their Application. */
+export function hooksOf(state: ApplicationStatus["operationState"]): ObjectKey[] {
+  const hooks = (state?.syncResult?.resources ?? []).filter(({ hookType }) => hookType);
+  return hooks.map(({ group = "", version = "", kind = "", namespace = "", name = "" }) => ({
+    group,
+    version,
+    kind,
+    namespace,
+    name,
+  }));
 }

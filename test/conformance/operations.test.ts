@@ -1,0 +1,186 @@
+// Operations: what somebody asks for through the Application's `operation` field, and what its end says (contract §4).
+import { expect, test } from "vitest";
+import { configMap, eventually, kubectl, kubectlJson, useWorld } from "../harness/story.ts";
+import { hook, job, operate } from "./sync.ts";
+
+const use = useWorld();
+
+async function manual(name: string, files: Record<string, string>, spec: Record<string, unknown> = {}) {
+  const { world } = use;
+  const { url } = await world.git.createRepository(
+    name,
+    Object.fromEntries(Object.entries(files).map(([file, text]) => [`app/${file}`, text])),
+  );
+  await world.applications.create({ name, repoURL: url, path: "app", automated: false, ...spec });
+  await world.applications.until(name, "compared", (app) => app.status?.sync?.status === "OutOfSync");
+  return { world, url };
+}
+
+const exists = async (namespace: string, kind: string, name: string) =>
+  (await kubectl(use.world, "get", "-n", namespace, kind, name, "--ignore-not-found", "-o", "name")) !== "";
+const value = async (namespace: string, name = "settings") =>
+  (await kubectlJson(use.world, "get", "-n", namespace, "configmap", name)).data.key as string;
+
+async function commit(name: string, files: Record<string, string | null>): Promise<string> {
+  const { world } = use;
+  const sha = await world.git.commitFiles(name, files, "change");
+  await kubectl(world, "annotate", "-n", "argocd", "application", name, "argocd.argoproj.io/refresh=normal");
+  await world.applications.until(name, "refreshed", (app) => app.status?.sync?.revision === sha);
+  return sha;
+}
+
+test("a manual sync leaves who asked, the revision, each object's result and a history entry", async () => {
+  const { world } = await manual("whole", { "cm.yaml": configMap("settings") });
+  const app = await operate(world, "whole");
+  const state = app.status!.operationState!;
+  expect(state).toMatchObject({ phase: "Succeeded", message: "successfully synced (all tasks run)" });
+  expect(state.operation).toMatchObject({ initiatedBy: { username: "tester" } });
+  expect(state.syncResult?.revision).toBe(app.status?.sync?.revision);
+  expect(state.syncResult?.resources).toEqual([
+    expect.objectContaining({
+      name: "settings",
+      status: "Synced",
+      syncPhase: "Sync",
+      message: "configmap/settings created",
+    }),
+  ]);
+  expect(app.status?.history).toHaveLength(1);
+  expect(app.operation).toBeUndefined();
+});
+
+test("a selective sync applies what it names, runs no hooks, prunes nothing else and leaves no history", async () => {
+  const { world } = await manual("selective", {
+    "one.yaml": configMap("one"),
+    "two.yaml": configMap("two"),
+    "pre.yaml": job("pre", hook("PreSync")),
+  });
+  const app = await operate(world, "selective", {
+    resources: [{ group: "", kind: "ConfigMap", name: "two" }],
+    prune: true,
+  });
+  expect(app.status?.operationState?.phase).toBe("Succeeded");
+  expect(await exists("selective", "configmap", "two")).toBe(true);
+  expect(await exists("selective", "configmap", "one")).toBe(false);
+  expect(await exists("selective", "job", "pre")).toBe(false);
+  expect(app.status?.operationState?.syncResult?.resources?.map(({ name }) => name)).toEqual(["two"]);
+  expect(app.status?.history ?? []).toEqual([]);
+  expect(app.status?.sync?.status).toBe("OutOfSync");
+});
+
+test("a dry run says what would be done, does nothing and leaves no history", async () => {
+  const { world } = await manual("dry", { "cm.yaml": configMap("settings"), "pre.yaml": job("pre", hook("PreSync")) });
+  const app = await operate(world, "dry", { dryRun: true });
+  expect(app.status?.operationState).toMatchObject({
+    phase: "Succeeded",
+    syncResult: { resources: [{ name: "settings", message: "configmap/settings created (dry run)" }] },
+  });
+  expect(await kubectl(world, "get", "namespace", "dry", "--ignore-not-found")).toBe("");
+  expect(app.status?.history ?? []).toEqual([]);
+});
+
+test("the strategy `apply` runs no hooks", async () => {
+  const { world } = await manual("applied", {
+    "cm.yaml": configMap("settings"),
+    "pre.yaml": job("pre", hook("PreSync")),
+  });
+  const app = await operate(world, "applied", { syncStrategy: { apply: {} } });
+  expect(app.status?.operationState?.phase).toBe("Succeeded");
+  expect(await exists("applied", "job", "pre")).toBe(false);
+  expect(app.status?.history).toHaveLength(1);
+});
+
+test("terminating ends it at once and takes its running hooks away, also over a restart", async () => {
+  const { world } = await manual("stopped", {
+    "pre.yaml": job("pre", hook("PreSync"), { hangs: true }),
+    "cm.yaml": configMap("settings"),
+  });
+  const runs = ({ message }: { message?: string }) => message === "waiting for completion of hook batch/Job/pre";
+  for (const restarted of [false, true]) {
+    await operate(world, "stopped", {}, runs);
+    if (restarted) await world.services.kill();
+    await world.applications.patch("stopped", { status: { operationState: { phase: "Terminating" } } });
+    if (restarted) await world.services.start();
+    const app = await world.applications.until("stopped", "ended", (a) => a.status?.operationState?.phase === "Failed");
+    expect(app.status?.operationState?.message).toBe("Operation terminated");
+    await eventually("the hook is gone", async () => !(await exists("stopped", "job", "pre")));
+    expect(await exists("stopped", "configmap", "settings")).toBe(false);
+  }
+});
+
+test("a failed sync is tried again as often and as slowly as it asks, and says so", async () => {
+  const { world } = await manual("retried", {
+    "pre.yaml": job("pre", hook("PreSync"), { fails: true }),
+    "cm.yaml": configMap("settings"),
+  });
+  const retry = { limit: 1, backoff: { duration: "1s" } };
+  const waits = ({ message }: { message?: string }) => /Retrying attempt #1 at \d{4}-/.test(message ?? "");
+  const during = await operate(world, "retried", {}, waits, { retry });
+  expect(during.status?.operationState?.phase).toBe("Running");
+  const app = await world.applications.until("retried", "Failed", (a) => a.status?.operationState?.phase === "Failed");
+  expect((app.status?.operationState as { retryCount?: number }).retryCount).toBe(1);
+});
+
+test("a retry with refresh takes the revision that is newest then", async () => {
+  const { world } = await manual("refreshed", {
+    "pre.yaml": job("pre", hook("PreSync"), { fails: true }),
+    "cm.yaml": configMap("settings"),
+  });
+  const waits = ({ message }: { message?: string }) => /Retrying attempt #1/.test(message ?? "");
+  const retry = { limit: 3, refresh: true, backoff: { duration: "2s" } };
+  await operate(world, "refreshed", {}, waits, { retry });
+  const sha = await world.git.commitFiles("refreshed", { "app/pre.yaml": job("pre", hook("PreSync")) }, "repaired");
+  const app = await world.applications.until(
+    "refreshed",
+    "Succeeded",
+    (a) => a.status?.operationState?.phase === "Succeeded",
+  );
+  expect(app.status?.operationState?.syncResult?.revision).toBe(sha);
+});
+
+test("a rollback brings back revision and source of a history entry, though the Application follows another", async () => {
+  const { world, url } = await manual("rolled", { "cm.yaml": configMap("settings", { key: "old" }) });
+  const first = await operate(world, "rolled");
+  const old = first.status!.history![0] as unknown as { revision: string; source: Record<string, unknown> };
+  await commit("rolled", {
+    "app/cm.yaml": configMap("settings", { key: "new" }),
+    "other/cm.yaml": configMap("settings", { key: "elsewhere" }),
+  });
+  await operate(world, "rolled");
+  expect(await value("rolled")).toBe("new");
+  await world.applications.patch("rolled", { spec: { source: { repoURL: url, path: "other" } } });
+  await world.applications.until("rolled", "follows another path", (a) => a.status?.sync?.status === "OutOfSync");
+  const app = await operate(world, "rolled", {
+    revision: old.revision,
+    source: old.source,
+    syncStrategy: { apply: {} },
+  });
+  expect(app.status?.operationState?.phase).toBe("Succeeded");
+  expect(await value("rolled")).toBe("old");
+  expect(app.status?.history?.map(({ id }) => id)).toEqual([0, 1, 2]);
+  expect(app.status?.history?.at(-1)).toMatchObject({ revision: old.revision, source: { path: "app" } });
+  await world.applications.until("rolled", "compared with its own source", (a) => {
+    const compared = (a.status?.sync as { comparedTo?: { source?: { path?: string } } }).comparedTo;
+    return compared?.source?.path === "other" && a.status?.sync?.status === "OutOfSync";
+  });
+});
+
+test("what is not built ends the operation with the field's path", async () => {
+  const { world } = await manual("refusing", { "cm.yaml": configMap("settings") });
+  const app = await operate(world, "refusing", { manifests: ["{}"] });
+  expect(app.status?.operationState).toMatchObject({
+    phase: "Error",
+    message: expect.stringContaining("operation.sync.manifests"),
+  });
+});
+
+test("hooks go with their Application, finalizers or not", async () => {
+  const { world } = await manual(
+    "leaving",
+    { "pre.yaml": job("pre", hook("PreSync"), { hangs: true }), "cm.yaml": configMap("settings") },
+    { finalizers: ["resources-finalizer.argocd.argoproj.io"] },
+  );
+  await operate(world, "leaving", {}, ({ message }) => message?.startsWith("waiting for completion") ?? false);
+  await world.applications.delete("leaving");
+  await eventually("the Application is gone", async () => !(await exists("argocd", "application", "leaving")));
+  await eventually("and its hook", async () => !(await exists("leaving", "job", "pre")));
+});
