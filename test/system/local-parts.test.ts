@@ -12,7 +12,7 @@ import { startLocal, type Local, type LocalOptions } from "@driftless/local/loca
 import { readLock } from "@driftless/local/lock";
 import { startNats } from "@driftless/local/nats";
 import { isFree } from "@driftless/local/ports";
-import { isAlive, type ProcessIdentity } from "@driftless/local/process-identity";
+import { identityOf, isAlive, type ProcessIdentity } from "@driftless/local/process-identity";
 import { runningIn, statePaths } from "@driftless/local/state";
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { requirePrograms } from "@driftless/local/programs";
@@ -175,6 +175,38 @@ test("nats-server and the control plane can be killed and come back on the same 
   local.replaceCluster(clusterAgain);
   expect([natsAgain.url, clusterAgain.server]).toEqual([nats.url, cluster.server]);
   expect(await kubectl(local, "get", "configmap/kept", "-o", "name")).toBe("configmap/kept");
+});
+
+test("with onRevival, nats-server and etcd come back by themselves on the same ports after a kill -9", async () => {
+  const revivals: string[] = [];
+  const failures: Error[] = [];
+  const local = await start({
+    home: home(),
+    git: false,
+    anyPorts: true,
+    onRevival: (failure) => revivals.push(failure.part),
+    onFailure: (failure) => failures.push(failure),
+  });
+  const [nats, cluster] = [local.nats!, local.cluster!];
+  await kubectl(local, "create", "configmap", "kept");
+  process.kill(nats.pid, "SIGKILL");
+  await vi.waitUntil(() => local.nats !== nats, { timeout: 30_000, interval: 50 });
+  expect(local.nats!.url).toBe(nats.url);
+  process.kill(cluster.parts.find((part) => part.name === "etcd")!.pid, "SIGKILL");
+  await vi.waitUntil(() => local.cluster !== cluster, { timeout: 60_000, interval: 50 });
+  expect(await kubectl(local, "get", "configmap/kept", "-o", "name")).toBe("configmap/kept");
+  expect(revivals).toEqual(["nats-server", "etcd"]);
+  expect(failures).toEqual([]);
+  // All of them are written down again, or a crash now would leave some.
+  expect((await partsOf(home())).map((part) => part.name).toSorted()).toEqual(names);
+});
+
+test("a directory in use whose record is damaged is neither taken over nor overwritten", async () => {
+  const local = await start({ home: home(), cluster: false, git: false });
+  await writeFile(local.state.lock, "{");
+  await expect(startLocal({ home: home(), cluster: false, git: false })).rejects.toThrow(`End process ${process.pid}`);
+  expect(await readFile(local.state.lock, "utf8")).toBe("{");
+  expect(isAlive(identityOf(local.nats!.pid))).toBe(true);
 });
 
 test("KUBEBUILDER_ASSETS supplies etcd and kube-apiserver, and a folder without them is refused by name", async () => {

@@ -113,6 +113,28 @@ test("nothing outside the folder of repositories is served", async () => {
   await expect(server.createRepository("../outside")).rejects.toThrow("not a repository name");
 });
 
+test("where it is asked for, the first push makes the repository and its branch the HEAD; nothing else does", async () => {
+  const open = await startGitServer({ dir: path.join(folder, "open"), createOnPush: true, port: 0 });
+  try {
+    const mine = path.join(folder, "mine");
+    await git(folder, "init", "--quiet", "--initial-branch=trunk", mine);
+    await git(mine, "commit", "--quiet", "--allow-empty", "--message", "first");
+    const push = (url: string) => git(mine, "push", "--quiet", url, "trunk");
+    await expect(git(folder, "ls-remote", open.repositoryUrl("team/mine"))).rejects.toThrow("not found");
+    // A browser asks like this when a page tells it to.
+    const asked = await fetch(`${open.url}/other.git/info/refs?service=git-receive-pack`);
+    expect(asked.status).toBe(404);
+    await push(open.repositoryUrl("team/mine"));
+    expect(await git(folder, "ls-remote", "--symref", open.repositoryUrl("team/mine"), "HEAD")).toContain(
+      "ref: refs/heads/trunk",
+    );
+    await expect(push(`${open.url}/team/mine.git/inside.git`)).rejects.toThrow("not found");
+    await expect(push(server.repositoryUrl("mine"))).rejects.toThrow("not found");
+  } finally {
+    await open.stop();
+  }
+});
+
 test("a push and a commit made here are reported as GitHub does, signed, and only while there is a webhook", async () => {
   const heard: { headers: IncomingHttpHeaders; body: string }[] = [];
   const receiver = createServer((incoming, response) => {

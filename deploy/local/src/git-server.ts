@@ -6,7 +6,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
@@ -32,6 +32,8 @@ export interface GitServerOptions {
   port?: number;
   /** Where to write `{url, webhookUrl}` for other processes. */
   stateFile?: string;
+  /** Whoever pushes to a repository that does not exist makes it: for people who try things out on their machine. */
+  createOnPush?: boolean;
   onRequest?: (request: GitRequest) => void;
 }
 
@@ -123,10 +125,40 @@ export async function startGitServer(options: GitServerOptions): Promise<GitServ
     return result;
   }
 
+  /** Appears whole: two first pushes at once find either nothing or a repository. */
+  async function make(folder: string): Promise<void> {
+    await mkdir(path.dirname(folder), { recursive: true });
+    const unfinished = `${folder}.${randomUUID()}`;
+    await runGit(options.dir, ["init", "--quiet", "--bare", `--initial-branch=${branchUsual}`, unfinished]);
+    await rename(unfinished, folder).catch(async (error: unknown) => {
+      await rm(unfinished, { recursive: true, force: true });
+      if (!existsSync(folder)) throw error;
+    });
+  }
+
+  /** Only git itself makes one: a page in a browser may send a GET to loopback too. And none inside another. */
+  const makesRepository = (incoming: IncomingMessage, repository: string, url: URL, service: string) =>
+    options.createOnPush === true &&
+    service === "info/refs" &&
+    url.searchParams.get("service") === "git-receive-pack" &&
+    incoming.headers["user-agent"]?.startsWith("git/") === true &&
+    !repository.includes(".git/");
+
+  /** Whoever's git calls its first branch otherwise still means that one by HEAD. */
+  async function pointHead(folder: string, refs: Map<string, string>): Promise<void> {
+    const branches = [...refs.keys()].filter((ref) => ref.startsWith("refs/heads/"));
+    const [first] = branches;
+    if (!first || branches.includes(`refs/heads/${branchUsual}`)) return;
+    await runGit(folder, ["symbolic-ref", "HEAD", first]);
+  }
+
   function reporting<T>(repository: string, write: () => Promise<T>): Promise<T> {
     return exclusively(async () => {
       const before = await readRefs(folderOf(repository));
       const result = await write();
+      if (options.createOnPush && before.size === 0) {
+        await pointHead(folderOf(repository), await readRefs(folderOf(repository)));
+      }
       const to = webhook;
       if (to) {
         for (const change of refChanges(before, await readRefs(folderOf(repository)))) {
@@ -193,13 +225,18 @@ export async function startGitServer(options: GitServerOptions): Promise<GitServ
     } catch {
       return refuse(404, "not found");
     }
-    if (!match || !existsSync(folder)) return refuse(404, `repository ${repository} not found`);
+    const there = existsSync(folder);
+    if (!match || !(there || makesRepository(incoming, repository, url, service))) {
+      return refuse(404, `repository ${repository} not found`);
+    }
     const wanted = credentialsOf.get(repository);
     if (wanted && !authorized(incoming.headers.authorization, wanted)) {
       return refuse(401, "authentication required", { "www-authenticate": 'Basic realm="git"' });
     }
-    const serve = () =>
-      runBackend({ backend, dir: options.dir, repository, service, url, incoming, response, running, counts });
+    const serve = async () => {
+      if (!there) await make(folder);
+      return runBackend({ backend, dir: options.dir, repository, service, url, incoming, response, running, counts });
+    };
     const served = service === "git-receive-pack" ? reporting(repository, serve) : serve();
     served.catch(() => {
       if (!response.headersSent) response.writeHead(500);
@@ -259,8 +296,7 @@ export async function startGitServer(options: GitServerOptions): Promise<GitServ
       const folder = folderOf(repository);
       const url = repositoryUrl(repository);
       if (existsSync(folder)) return { url, sha: (await readRefs(folder)).get(`refs/heads/${branchUsual}`) };
-      await mkdir(path.dirname(folder), { recursive: true });
-      await runGit(options.dir, ["init", "--quiet", "--bare", `--initial-branch=${branchUsual}`, folder]);
+      await make(folder);
       return { url, sha: files && (await commit(repository, files, "First commit")) };
     },
     commitFiles: commit,

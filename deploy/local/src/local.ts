@@ -7,6 +7,7 @@ import type { Part } from "./part.ts";
 import type { PartFailed } from "./part-failed.ts";
 import { freePort } from "./ports.ts";
 import { requirePrograms, type Programs } from "./programs.ts";
+import { reviving, type Revival } from "./revival.ts";
 import { claimState, type State } from "./state.ts";
 
 export interface LocalOptions {
@@ -16,6 +17,8 @@ export interface LocalOptions {
   nats?: boolean;
   cluster?: boolean;
   git?: boolean;
+  /** See GitServerOptions. */
+  gitCreateOnPush?: boolean;
   /** Begins with nothing: empty cluster, empty streams, no repositories. */
   fresh?: boolean;
   /** Any free ports rather than the usual ones: a test that restarts a part must not lose its port to a neighbour. */
@@ -25,8 +28,13 @@ export interface LocalOptions {
   onProgress?: (progress: BuildProgress) => void;
   /** Each request to the Git server, for tests. */
   onGitRequest?: (request: GitRequest) => void;
-  /** A part ended by itself. Nothing is stopped or restarted for it: that is the caller's to decide. */
+  /**
+   * A part ended by itself. Nothing is stopped for it: that is the caller's to decide. With `onRevival` only once it has
+   * ended so often that it is not started again.
+   */
   onFailure?: (failure: PartFailed) => void;
+  /** Asks to start parts again that end by themselves, on their port and with their data; told before each attempt. */
+  onRevival?: (failure: PartFailed) => void;
 }
 
 export interface Local {
@@ -51,12 +59,11 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
   const state = await claimState(options.home, { fresh: options.fresh });
   const ports = options.anyPorts ? [await freePort(), await freePort(), await freePort()] : [];
   const clusterOptions: ControlPlaneOptions = { unsafeNoFsync: options.unsafeNoFsync, port: ports[0] };
+  const gitOptions = { port: ports[2], createOnPush: options.gitCreateOnPush, onRequest: options.onGitRequest };
   const [nats, cluster, git] = await Promise.allSettled([
     options.nats === false ? undefined : startNats(state, programs, { port: ports[1] }),
     options.cluster === false ? undefined : startControlPlane(state, programs, clusterOptions),
-    options.git === false
-      ? undefined
-      : startGitServer({ dir: state.git, stateFile: state.gitJson, port: ports[2], onRequest: options.onGitRequest }),
+    options.git === false ? undefined : startGitServer({ ...gitOptions, dir: state.git, stateFile: state.gitJson }),
   ]);
   const running = {
     nats: nats.status === "fulfilled" ? nats.value : undefined,
@@ -73,10 +80,53 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
     throw outcome.reason;
   }
 
-  const watch = (parts: Part[]) => {
-    for (const part of parts) void part.failed.then((failure) => options.onFailure?.(failure));
+  // Those that have been replaced, or are about to be, have nothing more to say.
+  const watched = { nats: [] as Part[], cluster: [] as Part[] };
+  const revivals: { nats?: Revival; cluster?: Revival } = {};
+  const watch = (which: "nats" | "cluster", parts: Part[]) => {
+    watched[which] = parts;
+    for (const part of parts) {
+      void part.failed.then((failure) => {
+        if (!watched[which].includes(part)) return;
+        const revival = revivals[which];
+        if (revival) revival.ended(failure);
+        else options.onFailure?.(failure);
+      });
+    }
   };
-  watch([...(running.nats ? [running.nats] : []), ...(running.cluster?.parts ?? [])]);
+  const replaceNats = (replacement: Nats) => {
+    running.nats = replacement;
+    watch("nats", [replacement]);
+  };
+  const replaceCluster = (replacement: ControlPlane) => {
+    running.cluster = replacement;
+    watch("cluster", replacement.parts);
+  };
+  const { onRevival, onFailure } = options;
+  if (onRevival) {
+    const tell = { onRevival, onGivenUp: (failure: PartFailed) => onFailure?.(failure) };
+    revivals.nats = reviving({
+      ...tell,
+      async start() {
+        watched.nats = [];
+        const { port } = running.nats!;
+        await running.nats!.kill();
+        replaceNats(await startNats(state, programs, { port }));
+      },
+    });
+    // The whole of it: its parts wait for one another when they start, and are not made for losing one of the others.
+    revivals.cluster = reviving({
+      ...tell,
+      async start() {
+        watched.cluster = [];
+        const { port } = running.cluster!;
+        await running.cluster!.kill();
+        replaceCluster(await startControlPlane(state, programs, { ...clusterOptions, port }));
+      },
+    });
+  }
+  if (running.nats) watch("nats", [running.nats]);
+  if (running.cluster) watch("cluster", running.cluster.parts);
 
   let stopping: Promise<void> | undefined;
   return {
@@ -92,14 +142,8 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
     git: running.git,
     natsUrl: running.nats?.url,
     kubeconfigPath: running.cluster?.kubeconfigPath,
-    stop: () => (stopping ??= stopAll()),
-    replaceNats(replacement) {
-      running.nats = replacement;
-      watch([replacement]);
-    },
-    replaceCluster(replacement) {
-      running.cluster = replacement;
-      watch(replacement.parts);
-    },
+    stop: () => (stopping ??= Promise.all([revivals.nats?.stop(), revivals.cluster?.stop()]).then(stopAll)),
+    replaceNats,
+    replaceCluster,
   };
 }

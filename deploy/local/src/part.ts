@@ -66,6 +66,13 @@ export async function startPart(state: State, name: string, command: string[]): 
   const failed = new Promise<PartFailed>((resolve) => {
     void exited.then(async (end) => {
       ended = end;
+      // A leash that was killed may leave its program, which would keep the port. One last signal, while the group
+      // still has its number.
+      try {
+        process.kill(-pid, "SIGKILL");
+      } catch {
+        // Nothing is left, as usual.
+      }
       await state.forget(pid);
       if (!asked) resolve(await failure(name, logFile, ending(end)));
     });

@@ -3,12 +3,14 @@
 // L1  One process runs a directory at a time; another is told which.
 // L2  A crash leaves nothing that prevents the next start: processes of the last run that still live are ended
 //     first, each only if its pid *and* its beginning are those written down (process-identity.ts).
+// L3  A record that is missing or damaged is not taken for "nobody": the system's own list of processes is asked then.
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { systemClock, waitUntil } from "@driftless/process/clock";
 import { readLock, tryLock } from "./lock.ts";
 import { PartFailed } from "./part-failed.ts";
 import { identityOf, isAlive, type ProcessIdentity } from "./process-identity.ts";
+import { processesUsing, type ProcessOfState } from "./process-table.ts";
 
 export interface StatePaths {
   home: string;
@@ -63,6 +65,7 @@ export async function runningIn(home = defaultHome()): Promise<ProcessIdentity |
 
 export async function claimState(home = defaultHome(), options: { fresh?: boolean } = {}): Promise<State> {
   const paths = statePaths(home);
+  if (!(await readLock(paths.lock))) await requireUnused(paths.home);
   // For us alone: there are private keys in it.
   await mkdir(paths.home, { recursive: true, mode: 0o700 });
   const outcome = await tryLock<RunNote>(paths.lock);
@@ -103,6 +106,22 @@ export async function claimState(home = defaultHome(), options: { fresh?: boolea
       await lock.release();
     },
   };
+}
+
+/** They end by themselves within seconds when the process that started them is gone (P2 of part.ts); otherwise it lives. */
+async function requireUnused(home: string): Promise<void> {
+  let using: ProcessOfState[] = [];
+  const unused = async () => (using = await processesUsing(home)).length === 0;
+  await waitUntil(systemClock, "unused", unused, { deadlineMs: 12_000, intervalMs: 200 }).catch(() => {});
+  if (using.length === 0) return;
+  const pids = using.map(({ pid }) => pid);
+  // A leash started its program; who started the leash is looked for.
+  const parents = [...new Set(using.map(({ parent }) => parent))].filter((pid) => pid > 1 && !pids.includes(pid));
+  throw new PartFailed(
+    "local",
+    `what runs in ${home} cannot be read from its records, but processes ${pids.join(", ")} ` +
+      `use it. End process ${(parents.length > 0 ? parents : pids).join(", ")} and try again. Nothing was removed.`,
+  );
 }
 
 /** Writes a small file whole or not at all, readable by its owner only. */

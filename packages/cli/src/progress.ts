@@ -24,8 +24,9 @@ export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): P
     update(text, done, total) {
       const now = systemClock.monotonic();
       if (!stream.isTTY) {
-        if (text === lastText && now - lastAt < QUIET_MS) return;
-        stream.write(`${progressText(text, done, total)}\n`);
+        // What is in parentheses changes too often for a log; a bar is worth a line now and then.
+        if (matterOf(text) === matterOf(lastText) && (!total || now - lastAt < QUIET_MS)) return;
+        stream.write(`${progressText(matterOf(text), done, total)}\n`);
       } else {
         if (text === lastText && now - lastAt < 80) return;
         erase();
@@ -42,6 +43,8 @@ export function terminalProgress(stream: NodeJS.WriteStream = process.stderr): P
     clear: erase,
   };
 }
+
+const matterOf = (text: string): string => text.replace(/ \(.*\)$/, "");
 
 export function progressText(text: string, done?: number, total?: number): string {
   if (!total || done === undefined) return `${text} …`;

@@ -2,13 +2,13 @@
 import { readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { identityOf, isAlive, type ProcessIdentity } from "@driftless/local/process-identity";
-import { writeState } from "@driftless/local/state";
+import { runningIn, writeState } from "@driftless/local/state";
 
 export interface RunRecord {
   /** The process that started everything and ends it. */
   supervisor: ProcessIdentity;
-  phase: "starting" | "ready" | "stopping";
-  /** What is being waited for. */
+  phase: "starting" | "ready" | "stopping" | "failed";
+  /** What is being waited for; of one that failed, why. */
   message?: string;
   namespace: string;
   kubeconfig?: string;
@@ -30,6 +30,14 @@ export async function readRunRecord(home: string): Promise<(RunRecord & { alive:
   } catch {
     return undefined;
   }
+}
+
+/** Whoever runs this directory, by the lock or by the record: one of them may be damaged. */
+export async function runningHere(home: string): Promise<ProcessIdentity | undefined> {
+  const holder = await runningIn(home);
+  if (holder) return holder;
+  const record = await readRunRecord(home);
+  return record?.alive ? record.supervisor : undefined;
 }
 
 export interface RunRecorder {

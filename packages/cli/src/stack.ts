@@ -10,14 +10,14 @@ import { loadConfig } from "@driftless/kube/config";
 import { startLocal, type Local } from "@driftless/local/local";
 import { freePort } from "@driftless/local/ports";
 import { requirePrograms } from "@driftless/local/programs";
-import { claimState, defaultHome, runningIn, type State } from "@driftless/local/state";
+import { claimState, defaultHome, type State } from "@driftless/local/state";
 import { systemClock } from "@driftless/process/clock";
 import { buildRenderEngine } from "@driftless/render-engine/build";
 import { CliError, usageError } from "./cli-error.ts";
 import { createExample, createNamespace } from "./example.ts";
 import { refuseBesideArgoCd } from "./own-cluster.ts";
 import type { Progress } from "./progress.ts";
-import { recordRun, type RunRecord } from "./run-record.ts";
+import { recordRun, runningHere, type RunRecord } from "./run-record.ts";
 import { superviseServices, type ServicesProcess } from "./services-process.ts";
 
 const USUAL_API_PORT = 8080;
@@ -35,9 +35,10 @@ export interface StackOptions {
 
 export interface Stack {
   readonly record: RunRecord;
-  /** Fulfilled when a part is gone that is not started again. */
+  /** Fulfilled when a part is gone that is not started again any more. */
   readonly failed: Promise<Error>;
-  stop(): Promise<void>;
+  /** With what failed, that stays to be read by `status`. */
+  stop(failure?: Error): Promise<void>;
 }
 
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -48,6 +49,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     for (const end of endings.splice(0).reverse()) await end();
   };
   const failure = Promise.withResolvers<Error>();
+  let givenUp: Error | undefined;
   await requireNotRunning();
   try {
     const ownCluster = await openOwnCluster(options);
@@ -60,7 +62,16 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     let state: State;
     progress.update("starting the local parts");
     if (parts.cluster || parts.nats) {
-      local = await startLocal({ home, ...parts, onFailure: (error) => failure.resolve(error) });
+      local = await startLocal({
+        home,
+        ...parts,
+        gitCreateOnPush: true,
+        onRevival: ({ message }) => progress.say(`${message}\nIt is started again.`),
+        onFailure(error) {
+          givenUp = error;
+          failure.resolve(error);
+        },
+      });
       const running = local;
       endings.push(() => running.stop());
       state = running.state;
@@ -70,7 +81,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     }
     signal.throwIfAborted();
     const recorder = recordRun(state.home, namespace);
-    endings.push(() => recorder.remove());
+    endings.push(() => (givenUp ? recorder.update({ phase: "failed", message: givenUp.message }) : recorder.remove()));
 
     const kubeconfig = options.kubeconfig ?? local?.kubeconfigPath;
     const natsUrl = options.nats ?? local?.natsUrl;
@@ -101,7 +112,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       onRestart: (text) => progress.say(text),
     });
     endings.push(() => services.stop());
-    await untilReady(apiUrl, services, progress, signal);
+    await untilReady(apiUrl, () => givenUp ?? failureOf(services), services.logFile, progress, signal);
     if (local?.git) await createExample(cluster, { namespace, git: local.git, apiUrl });
     progress.clear();
     await recorder.update({
@@ -117,7 +128,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         return recorder.record;
       },
       failed: failure.promise,
-      stop: () => (stopping ??= recorder.update({ phase: "stopping" }).then(stop)),
+      stop(error) {
+        givenUp ??= error;
+        return (stopping ??= recorder.update({ phase: "stopping" }).then(stop));
+      },
     };
   } catch (error) {
     progress.clear();
@@ -159,7 +173,7 @@ export async function buildParts(options: Pick<StackOptions, "kubeconfig" | "nat
 }
 
 export async function requireNotRunning(): Promise<void> {
-  const running = await runningIn(defaultHome());
+  const running = await runningHere(defaultHome());
   if (running) {
     throw new CliError(
       `Driftless is running here already (process ${running.pid}). See \`npx driftless status\`, end it with ` +
@@ -171,13 +185,15 @@ export async function requireNotRunning(): Promise<void> {
 async function clusterOf(kubeconfig: string, whose: "own" | "local"): Promise<KubeClient> {
   const config = await loadConfig({ kind: "kubeconfig", path: kubeconfig });
   if (config.kind === "ok") return createClient(config.config, { clock: systemClock });
-  const message = `${kubeconfig}: ${config.error.message}`;
-  throw whose === "own" ? usageError(message) : new CliError(message);
+  throw whose === "own" ? usageError(config.error.message) : new CliError(config.error.message);
 }
+
+const failureOf = (services: ServicesProcess) => (services.failed ? new CliError(services.failed) : undefined);
 
 async function untilReady(
   apiUrl: string,
-  services: ServicesProcess,
+  failed: () => Error | undefined,
+  logFile: string,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> {
@@ -185,7 +201,8 @@ async function untilReady(
   let lastWord = "nobody answers";
   for (;;) {
     signal.throwIfAborted();
-    if (services.failed) throw new CliError(services.failed);
+    const failure = failed();
+    if (failure) throw failure;
     try {
       const response = await fetch(`${apiUrl}/readyz`, { signal: AbortSignal.timeout(2_000) });
       const answer = (await response.json()) as { ready: boolean; services: Record<string, string> };
@@ -198,7 +215,7 @@ async function untilReady(
     }
     if (systemClock.monotonic() > end) {
       throw new CliError(
-        `the services are not ready after ${READY_DEADLINE_MS / 1000} s (${lastWord}); their log is ${services.logFile}`,
+        `the services are not ready after ${READY_DEADLINE_MS / 1000} s (${lastWord}); their log is ${logFile}`,
       );
     }
     await systemClock.sleep(50);

@@ -28,7 +28,7 @@ try {
     }),
   ]);
   log(failure ? `ending, because ${failure.message}` : "ending");
-  await stack.stop();
+  await stack.stop(failure);
   log("ended");
   process.exitCode = failure ? 1 : 0;
 } catch (error) {

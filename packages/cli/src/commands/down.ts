@@ -1,17 +1,18 @@
 // `driftless down`: ends what `up` or `start` runs here and removes its data. Ending nothing is no error.
 import { readdir, rm, rmdir } from "node:fs/promises";
-import { claimState, defaultHome, runningIn, statePaths } from "@driftless/local/state";
+import { claimState, defaultHome, statePaths } from "@driftless/local/state";
 import { isAlive } from "@driftless/local/process-identity";
 import { systemClock, waitUntil } from "@driftless/process/clock";
 import { note } from "../output.ts";
 import { terminalProgress } from "../progress.ts";
+import { runningHere } from "../run-record.ts";
 
 // The parts are stopped one after another, and each has its own time for that.
 const GRACE_MS = 45_000;
 
 export async function down(options: { keepData?: boolean }): Promise<void> {
   const home = defaultHome();
-  const running = await runningIn(home);
+  const running = await runningHere(home);
   if (running) {
     const progress = terminalProgress();
     progress.update("ending everything");

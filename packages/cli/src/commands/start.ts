@@ -50,7 +50,7 @@ export async function start(extra: string[], options: ConnectionOptions & StartO
     });
   } finally {
     note(paint("dim", "\nending everything …"));
-    await stack.stop();
+    await stack.stop(failure);
   }
   if (failure) throw failure;
   note("Everything has ended; the data stays in the state directory for the next start.");
