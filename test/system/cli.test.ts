@@ -2,7 +2,7 @@
 // one story and run in order.
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readLock } from "@driftless/local/lock";
@@ -99,6 +99,15 @@ describe("while nothing runs", () => {
     expect(ran.code).toBe(2);
     expect(ran.stderr).not.toMatch(/\n\s+at /);
     expect(existsSync(home)).toBe(false);
+  });
+
+  test("--version is the clone's", async () => {
+    expect((await driftless("--version")).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  test("a kubeconfig that is not there is named once", async () => {
+    const { stderr } = await driftless("app", "list", "--kubeconfig", "/nonexistent");
+    expect(stderr).toBe("driftless: the kubeconfig /nonexistent cannot be read: ENOENT\n");
   });
 
   test("the help names the exit codes", async () => {
@@ -268,6 +277,54 @@ test("a services process that is killed is started again", async () => {
   expect((await driftless("app", "refresh", "guestbook")).code).toBe(0);
 });
 
+test("a nats-server that is killed comes back with its data, and Applications sync on", async () => {
+  const natsPid = async () => {
+    const lock = await readLock<{ parts: (ProcessIdentity & { name: string })[] }>(join(home, "running.json"));
+    return lock!.note!.parts.find((part) => part.name === "nats-server")?.pid;
+  };
+  const before = await natsPid();
+  process.kill(before!, "SIGKILL");
+  await eventually("another one is running", async () => {
+    const pid = await natsPid();
+    return pid !== undefined && pid !== before && (await driftless("status")).code === 0;
+  });
+  const synced = await driftless("app", "sync", "guestbook");
+  expect(synced.stdout).toMatch(/guestbook\s+Succeeded/);
+});
+
+test("a repository of one's own is made by the first push, and an Application deploys it", async () => {
+  const mine = join(folder, "mine");
+  const identity = "-c user.name=me -c user.email=me@driftless.invalid";
+  const manifest = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "mine" }, data: { a: "1" } };
+  const application = {
+    apiVersion: "argoproj.io/v1alpha1",
+    kind: "Application",
+    metadata: { name: "mine", namespace: "argocd" },
+    spec: {
+      project: "default",
+      source: { repoURL: "$GIT_URL/mine.git", path: "." },
+      destination: { server: "https://kubernetes.default.svc", namespace: "mine" },
+      syncPolicy: { automated: {}, syncOptions: ["CreateNamespace=true"] },
+    },
+  };
+  const pushed = await inShell(
+    `git init --quiet --initial-branch=trunk '${mine}'; cd '${mine}'; echo '${JSON.stringify(manifest)}' > mine.yaml
+    git add .; git ${identity} commit --quiet -m first; git push --quiet "$GIT_URL/mine.git" HEAD
+    kubectl apply -f - <<EOF\n${JSON.stringify(application)}\nEOF`,
+  );
+  expect(pushed.stderr).toBe("");
+  expect((await driftless("app", "wait", "mine", "--timeout", "60s")).code).toBe(0);
+});
+
+test("what is not there is named: by its labels, or at once by watch, which goes on waiting", async () => {
+  expect((await driftless("app", "list", "-l", "env=prod")).stderr).toContain("with labels env=prod");
+  const watching = spawned("watch", "nope");
+  await eventually("it is said", () => watching.text().includes("no Application nope in namespace argocd"));
+  expect(watching.child.exitCode).toBe(null);
+  watching.child.kill("SIGINT");
+  expect(await watching.exit).toBe(0);
+});
+
 describe("a cluster of the user's own", () => {
   test("is not touched while Argo CD's application controller runs in it", async () => {
     const labels = { "app.kubernetes.io/name": "argocd-application-controller" };
@@ -292,6 +349,9 @@ describe("a cluster of the user's own", () => {
 test("down ends every process, frees every port and leaves no file; again it is no failure", async () => {
   const processes = await ownProcesses();
   expect(processes.length).toBeGreaterThan(5);
+  // One damaged record does not hide what runs.
+  await writeFile(join(home, "running.json"), "{");
+  expect((await driftless("status")).code).toBe(0);
   const record = JSON.parse(await readFile(join(home, "driftless.json"), "utf8")) as Record<string, string>;
   const ports = [record.natsUrl, record.apiUrl, record.gitUrl].map((url) => Number(new URL(url!).port));
   expect((await driftless("down")).code).toBe(0);

@@ -60,6 +60,11 @@ export async function getApplication(client: KubeClient, app: AppName): Promise<
   throw new CliError(`cannot read Application ${app.name}: ${outcome.error.message}`);
 }
 
+export async function hasApplication(client: KubeClient, app: AppName): Promise<boolean> {
+  const outcome = await client.request({ method: "GET", path: pathOf(app.namespace, app.name) });
+  return outcome.kind === "ok" || outcome.error.code !== "NOT_FOUND";
+}
+
 /** `conflict` when the Application has changed since `resourceVersion` was read. */
 export async function patchApplication(
   client: KubeClient,

@@ -46,7 +46,7 @@ export async function withCluster<T>(options: ConnectionOptions, work: (client: 
   if (!file) throw new CliError(`${NOT_RUNNING}, or name a cluster with --kubeconfig FILE.`);
   const config = await loadConfig({ kind: "kubeconfig", path: file });
   if (config.kind === "error") {
-    throw own ? usageError(`${own}: ${config.error.message}`) : new CliError(`${file}: ${config.error.message}`);
+    throw own ? usageError(config.error.message) : new CliError(config.error.message);
   }
   const client = createClient(config.config, { clock: systemClock });
   try {

@@ -1,5 +1,6 @@
 // The driftless command: its commands, options and exit codes. Each command is a file in commands/.
 import { Command, CommanderError, Option } from "commander";
+import packageJson from "../package.json" with { type: "json" };
 import { CliError, EXIT } from "./cli-error.ts";
 import { durationMs, OUTPUTS } from "./output.ts";
 
@@ -17,6 +18,7 @@ const output = (...choices: string[]) =>
 
 const program = new Command("driftless")
   .description("Keeps Kubernetes clusters equal to what Git says.")
+  .version(packageJson.version, "--version", "the version of this clone")
   .helpCommand(false)
   .configureHelp({ showGlobalOptions: true })
   .addHelpText(
@@ -66,7 +68,7 @@ program
 
 program
   .command("watch [app]")
-  .description("transitions live, with cause, fields and milliseconds per hop")
+  .description("transitions live, with cause, fields and milliseconds per hop; of an app that is not there yet, too")
   .addOption(kubeconfig())
   .addOption(nats())
   .addOption(appNamespace())

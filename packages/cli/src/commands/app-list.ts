@@ -10,7 +10,10 @@ export async function appList(options: ConnectionOptions & { output: Output; sel
   const apps = await withCluster(options, (client) => listApplications(client, namespace, options.selector));
   if (options.output === "json") return sayJson(apps);
   if (options.output === "name") return apps.forEach((app) => say(app.metadata.name));
-  if (apps.length === 0) return note(`No Applications in namespace ${namespace}.`);
+  if (apps.length === 0) {
+    const which = options.selector ? ` with labels ${options.selector}` : "";
+    return note(`No Applications${which} in namespace ${namespace}.`);
+  }
   const wide = options.output === "wide";
   const head = ["NAME", "SYNC", "HEALTH", "REVISION", "CONDITIONS", "SYNCED"];
   sayTable(

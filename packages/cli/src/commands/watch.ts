@@ -1,6 +1,7 @@
 // `driftless watch [app]`: transitions as they happen, with their cause, the fields and the time of each hop.
-import { appName } from "../applications.ts";
-import { namespaceOf, withBus, type ConnectionOptions } from "../connection.ts";
+import { appName, hasApplication, type AppName } from "../applications.ts";
+import { namespaceOf, withBus, withCluster, type ConnectionOptions } from "../connection.ts";
+import { note } from "../output.ts";
 import { followTransitions } from "../transitions.ts";
 
 export async function watch(
@@ -16,6 +17,7 @@ export async function watch(
       from: options.since === undefined ? "new" : { sinceMs: options.since },
       json: options.output === "json",
     });
+    if (name) await sayWhenMissing(name, options);
     await new Promise<void>((resolve) => {
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
       // `driftless watch | head`: whoever reads has gone.
@@ -23,4 +25,11 @@ export async function watch(
     });
     await following.stop();
   });
+}
+
+/** It may be made any moment, so it is waited for; without a word a typing mistake would wait for ever. */
+async function sayWhenMissing(name: AppName, options: ConnectionOptions): Promise<void> {
+  // Transitions need NATS alone: a cluster that cannot be asked is no reason not to watch.
+  const there = await withCluster(options, (client) => hasApplication(client, name)).catch(() => true);
+  if (!there) note(`There is no Application ${name.name} in namespace ${name.namespace}; waiting for one.`);
 }
