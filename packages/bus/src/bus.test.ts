@@ -262,7 +262,8 @@ describe("commands", () => {
       handlers: [
         on(RenderManifests, async (message) => {
           order.push(message.lane);
-          await clock.sleep(10);
+          // Long against a refill of either lane, also on a busy machine: only then do both have work all the time.
+          await clock.sleep(40);
         }),
       ],
     });
