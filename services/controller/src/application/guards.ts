@@ -4,7 +4,10 @@ import type { Context } from "./context.ts";
 import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
 import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction, refreshes } from "./look.ts";
-import { canRetry, deletionConsent, isNews, mayRenderAgain, operationFailures } from "./operation.ts";
+import { deletionConsent } from "./deletion.ts";
+import { isNews } from "./heal.ts";
+import { operationFailures } from "./operation-steps.ts";
+import { canRetry, mayRenderAgain } from "./operation.ts";
 import { advance, isSuperseded } from "./sync-plan.ts";
 
 export interface Asked {

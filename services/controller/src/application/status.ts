@@ -6,7 +6,7 @@ import type { Context, ObjectState } from "./context.ts";
 import { NONDETERMINISTIC, nondeterministic } from "./decision.ts";
 import { appHealth } from "./health.ts";
 import { seconds } from "./look.ts";
-import { predictionFailures } from "./operation.ts";
+import { predictionFailures } from "./operation-steps.ts";
 import { REFRESH_ANNOTATION, isCascadeFinalizer } from "./view.ts";
 
 export type Json = Record<string, unknown>;

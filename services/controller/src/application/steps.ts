@@ -2,7 +2,10 @@
 import type { SyncState } from "@driftless/contracts/pipeline/6-application";
 import type { Context } from "./context.ts";
 import type { AppEvent, EventOf } from "./events.ts";
+import * as deletion from "./deletion.ts";
+import * as heal from "./heal.ts";
 import * as look from "./look.ts";
+import * as step from "./operation-steps.ts";
 import * as operation from "./operation.ts";
 import { healPauseMs, lookAgainDelayMs } from "./retry-delay.ts";
 
@@ -60,7 +63,7 @@ export const STEPS = {
       ),
     ),
   ),
-  wantDiff: from("LiveChanged", operation.wantDiff),
+  wantDiff: from("LiveChanged", heal.wantDiff),
   updateView: from("ApplicationUpdated", (context, event) => look.updateView(context, event.view, event.at)),
   refreshAnswered: from("RefreshAnswered", (context, event) =>
     context.answeredRefresh === event.value ? { answeredRefresh: undefined, takenRefresh: undefined } : {},
@@ -88,38 +91,38 @@ export const STEPS = {
   takeDecision: timed(operation.takeDecision),
   settleVerdict: () => ({ verdictPending: false, pass: undefined }),
   beginOperation: timed(operation.beginOperation),
-  sendStep: timed(operation.sendStep),
-  acceptStepPrediction: from("StepPredicted", operation.acceptStepPrediction),
-  recorded: operation.recorded,
-  planStep: operation.planStep,
-  beginStep: timed(operation.beginStep),
-  beginRecord: operation.beginRecord,
-  acceptAwaited: from("DiffComputed", operation.acceptAwaited),
-  hooksReleased: operation.hooksReleased,
-  failDryRun: operation.failDryRun,
+  sendStep: timed(step.sendStep),
+  acceptStepPrediction: from("StepPredicted", step.acceptStepPrediction),
+  recorded: step.recorded,
+  planStep: step.planStep,
+  beginStep: timed(step.beginStep),
+  beginRecord: step.beginRecord,
+  acceptAwaited: from("DiffComputed", step.acceptAwaited),
+  hooksReleased: step.hooksReleased,
+  failDryRun: step.failDryRun,
   failStep: (context, event) =>
-    operation.failStep(
+    step.failStep(
       context,
       event.type === "PassFailed" ? (context.failed?.failures ?? []) : look.failuresOf(event, "sync"),
     ),
-  terminate: operation.terminate,
-  supersede: operation.supersede,
-  acceptStep: from("StepApplied", operation.acceptStep),
+  terminate: step.terminate,
+  supersede: step.supersede,
+  acceptStep: from("StepApplied", step.acceptStep),
   scheduleRetry: timed(operation.scheduleRetry),
   retryNow: timed(operation.retryNow),
   beginAttempt: timed(operation.beginAttempt),
   renderAgain: timed(operation.renderAgain),
   endOperation: timed(operation.endOperation),
-  noteLive: from("LiveChanged", operation.onLiveChanged),
-  beginHeal: from("LiveChanged", operation.beginHeal),
-  healNeedless: from("StepApplied", operation.healNeedless),
-  healDone: from("StepApplied", operation.healDone),
-  healLeft: operation.healLeft,
-  beginDeletion: operation.beginDeletion,
-  sendDeletion: operation.sendDeletion,
-  acceptRemaining: from("DiffComputed", operation.acceptRemaining),
-  noteRemoved: from("StepApplied", operation.noteRemoved),
-  failDeletion: (context, event) => operation.failDeletion(context, look.failuresOf(event, "delete")),
+  noteLive: from("LiveChanged", heal.onLiveChanged),
+  beginHeal: from("LiveChanged", heal.beginHeal),
+  healNeedless: from("StepApplied", heal.healNeedless),
+  healDone: from("StepApplied", heal.healDone),
+  healLeft: heal.healLeft,
+  beginDeletion: deletion.beginDeletion,
+  sendDeletion: deletion.sendDeletion,
+  acceptRemaining: from("DiffComputed", deletion.acceptRemaining),
+  noteRemoved: from("StepApplied", deletion.noteRemoved),
+  failDeletion: (context, event) => deletion.failDeletion(context, look.failuresOf(event, "delete")),
 } satisfies Record<string, Step>;
 
 export const arriveAt = (context: Context, state: SyncState): Partial<Context> => operation.arrive(context, state);

@@ -1,0 +1,89 @@
+// What `status.operationState` says of an operation (pure), per object and as a whole (contract §8).
+import { failureText } from "@driftless/contracts/failure";
+import type { ResourceResult } from "@driftless/contracts/application";
+import type { ObjectKey } from "@driftless/contracts/identity";
+import type { AppliedObject } from "@driftless/contracts/pipeline/5-sync";
+import { keyText } from "@driftless/manifests/resource-key";
+import { keyOf, type Context, type ObjectState, type Operation } from "./context.ts";
+import { belongsToOwner } from "./decision.ts";
+import { withInfo } from "./operation-record.ts";
+import { isSelected, pruned, type HookRun } from "./sync-plan.ts";
+
+/** The record before the first apply: all keys stand in it, since they will be ours if we die on the way. */
+export function runningState(
+  context: Context,
+  operation: Operation,
+  message = "",
+): NonNullable<Context["operationState"]> {
+  const results = new Map(operation.results.map((result) => [keyText(result), result]));
+  const prunes = new Set(pruned(operation, context.objects).map((object) => keyText(object.key)));
+  const resources: ResourceResult[] = context.objects
+    .filter((object) => (object.extra ? prunes.has(keyText(object.key)) : isSelected(operation, object)))
+    .map((object) => resourceResult(object, results.get(keyText(object.key)), operation.dryRun));
+  for (const result of operation.results) {
+    if (result.outcome === "pruned" || result.outcome === "pruneSkipped") resources.push(pruneResult(result));
+  }
+  for (const hook of operation.hooks) if (hook.state !== "pending") resources.push(hookResult(hook));
+  return {
+    operation: withInfo(operation),
+    phase: operation.terminated ? "Terminating" : "Running",
+    ...(message ? { message } : {}),
+    startedAt: operation.startedAt,
+    ...(operation.retryCount > 0 ? { retryCount: operation.retryCount } : {}),
+    syncResult: { revision: operation.render.revision, source: operation.render.sourceField, resources },
+  };
+}
+
+function resourceResult(object: ObjectState, result: AppliedObject | undefined, dryRun: boolean): ResourceResult {
+  const base = { ...keyOf(object.key), syncPhase: object.phase ?? "Sync" };
+  if (!result && object.failure) {
+    return { ...base, status: "SyncFailed", hookPhase: "Failed", message: failureText(object.failure) };
+  }
+  if (!result && dryRun && !object.extra) {
+    const change = object.status === "Synced" ? "unchanged" : object.live ? "configured" : "created";
+    return { ...base, status: "Synced", message: `${kubectlName(object.key)} ${change} (dry run)` };
+  }
+  if (!result) return base;
+  const isFailed = result.outcome === "failed";
+  return {
+    ...base,
+    status: isFailed ? "SyncFailed" : "Synced",
+    hookPhase: isFailed ? "Failed" : "Running",
+    message: result.failure ? failureText(result.failure) : result.message,
+    ...(result.images.length > 0 ? { images: result.images } : {}),
+  };
+}
+
+const kubectlName = ({ group, kind, name }: ObjectKey): string =>
+  `${kind.toLowerCase()}${group ? `.${group}` : ""}/${name}`;
+
+function pruneResult(result: AppliedObject): ResourceResult {
+  const isPruned = result.outcome === "pruned";
+  return {
+    ...keyOf(result),
+    status: isPruned ? "Pruned" : "PruneSkipped",
+    message: isPruned ? "pruned" : result.message,
+    hookPhase: "Succeeded",
+    syncPhase: "Sync",
+  };
+}
+
+export function hookResult({ key, phase, state, message }: HookRun): ResourceResult {
+  const hookPhase = state === "running" ? "Running" : state === "succeeded" ? "Succeeded" : "Failed";
+  return { ...key, status: "Synced", hookType: phase, syncPhase: phase, hookPhase, message };
+}
+
+/** What is left in the cluster though Git no longer has it. */
+export function leftBehind(context: Context, operation: Operation): ResourceResult[] {
+  const told = new Set(operation.results.map((result) => keyText(result)));
+  return context.objects
+    .filter((object) => object.extra && isSelected(operation, object) && !told.has(keyText(object.key)))
+    .filter((object) => !belongsToOwner(object))
+    .map((object) => ({
+      ...keyOf(object.key),
+      status: "PruneSkipped",
+      message: object.keep === undefined ? "ignored (requires pruning)" : "ignored (no prune)",
+      hookPhase: "Succeeded",
+      syncPhase: "Sync",
+    }));
+}
