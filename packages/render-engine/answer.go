@@ -14,6 +14,7 @@ type Request struct {
 	Render     *RenderRequest     `json:"render"`
 	Constraint *ConstraintRequest `json:"constraint"`
 	Globs      *GlobsRequest      `json:"globs"`
+	Jq         *JqRequest         `json:"jq"`
 }
 
 type RenderRequest struct {
@@ -93,6 +94,8 @@ type Reply struct {
 
 	Version string `json:"version,omitempty"`
 	Matches []bool `json:"matches,omitempty"`
+	// JqPaths: per expression the paths that it selects.
+	JqPaths [][][]any `json:"jqPaths,omitempty"`
 }
 
 // ManifestHead says what the raw bytes of the reply are: metadata and body of each manifest, one after the other.
@@ -180,6 +183,8 @@ func run(request *Request, raw []byte) (reply *Reply, bodies [][]byte) {
 		return constraint(request.Constraint), nil
 	case request.Call == "globs" && request.Globs != nil:
 		return globs(request.Globs), nil
+	case request.Call == "jq" && request.Jq != nil:
+		return jqPaths(request.Jq), nil
 	}
 	return failed(&Failure{Code: "INTERNAL", Message: "The render engine does not know this call."}), nil
 }

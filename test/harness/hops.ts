@@ -42,6 +42,8 @@ import type { Manifest } from "@driftless/manifests/manifest";
 import { readConfig } from "@driftless/process/config";
 import { systemClock as clock } from "@driftless/process/clock";
 import type { Service } from "@driftless/process/start";
+import { buildRenderEngine } from "@driftless/render-engine/build";
+import { createEngine } from "@driftless/render-engine/engine";
 import { createLogger, Registry } from "@driftless/process/telemetry";
 import { startDiffer } from "../../services/differ/src/differ.ts";
 import { startSyncer } from "../../services/syncer/src/syncer.ts";
@@ -167,7 +169,8 @@ export async function startHops(): Promise<Hops> {
   const [differBus, syncerBus] = await Promise.all(["differ", "syncer"].map(connect));
   const context = (name: string) => ({ clock, logger: logger.child({ name }), metrics: new Registry(), config });
   let differ: Service = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
-  const syncer = await startSyncer({ ...context("syncer"), bus: syncerBus!, clusters: syncerClusters });
+  const engine = createEngine({ binary: await buildRenderEngine(), children: 1 });
+  const syncer = await startSyncer({ ...context("syncer"), bus: syncerBus!, clusters: syncerClusters, engine });
 
   return {
     local,
@@ -201,6 +204,7 @@ export async function startHops(): Promise<Hops> {
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([differ.stop(), syncer.stop(), ...followed.map((f) => f.stop())]);
+      await engine.close();
       await Promise.all([bus, differBus!, syncerBus!].map((b) => b.close()));
       await Promise.all([client.close(), differClusters.close(), syncerClusters.close()]);
       await local.stop();

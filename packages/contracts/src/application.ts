@@ -64,6 +64,18 @@ const SyncPolicy = z.looseObject({
   managedNamespaceMetadata: z.looseObject({}).optional(),
 });
 
+/** Which objects (`group` and `kind` are globs), and which of their fields do not count (contract §6). */
+export const IgnoreDifference = z.looseObject({
+  group: text.optional(),
+  kind: text.optional(),
+  name: text.optional(),
+  namespace: text.optional(),
+  jsonPointers: list(text).optional(),
+  jqPathExpressions: list(text).optional(),
+  managedFieldsManagers: list(text).optional(),
+});
+export type IgnoreDifference = z.infer<typeof IgnoreDifference>;
+
 export const ApplicationSpec = z.looseObject({
   project: text.optional(),
   source: ApplicationSource.optional(),
@@ -71,7 +83,7 @@ export const ApplicationSpec = z.looseObject({
   sourceHydrator: z.looseObject({}).optional(),
   destination: ApplicationDestination.optional(),
   syncPolicy: SyncPolicy.optional(),
-  ignoreDifferences: list(z.looseObject({})).optional(),
+  ignoreDifferences: list(IgnoreDifference).optional(),
   info: list(NameValue).optional(),
   revisionHistoryLimit: whole.optional(),
 });

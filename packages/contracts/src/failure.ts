@@ -91,6 +91,8 @@ export const FAILURE_CODES = {
   DUPLICATE_RESOURCE: code("ComparisonError", false, "Two manifests name the same object; remove one."),
   KIND_UNKNOWN: code("ComparisonError", true, "Install the CRD of this kind, or correct apiVersion and kind."),
   KIND_UNAVAILABLE: code("ComparisonError", true, "The API server cannot list this kind now; other kinds go on."),
+  DIFF_EXPR_INVALID: code("ComparisonError", false, "Correct the ignore rule at the path named."),
+  DIFF_EXPR_LIMIT: code("ComparisonError", false, "Make the ignore rule at the path named select less."),
   CLUSTER_UNREACHABLE: code("ComparisonError", true, "Check the cluster; it is asked again by itself."),
   CLUSTER_FORBIDDEN: code("ComparisonError", true, "Give Driftless's account the permission named."),
   // Applying.

@@ -3,8 +3,9 @@
 // of the same objects and the same hashes.
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, ObjectKey } from "@driftless/contracts/identity";
-import type { Target } from "@driftless/contracts/pipeline/4-diff";
+import type { IgnoreRule, Target } from "@driftless/contracts/pipeline/4-diff";
 import { customKindOf, type CustomKind } from "@driftless/manifests/custom-kind";
+import { rulesDigest, rulesFor } from "@driftless/manifests/ignore-rule";
 import { HOOK_FINALIZER, HOOK_RUN, hookWish, type HookDeletePolicy } from "@driftless/manifests/hooks";
 import { manifestKey, prepare, type Manifest, type PreparedManifest } from "@driftless/manifests/manifest";
 import { applyOrder, slotOf, type Ordered, type Slot, type SyncPhase } from "@driftless/manifests/order";
@@ -21,6 +22,8 @@ export interface DesiredObject {
   kindPending: boolean;
   /** For a CRD: the kind it brings. */
   defines?: CustomKind;
+  /** What of it does not count; a part of its hash. Absent where everything does. */
+  rules?: IgnoreRule[];
   /** When it is applied, absent for the Sync phase's wave 0. */
   slot?: Slot;
 }
@@ -116,7 +119,7 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       ...(defined[index] && { defines: defined[index] }),
     };
     if (wish.kind === "none") {
-      set.objects.push(object);
+      set.objects.push(withRules(object, target.ignoreDifferences ?? []));
       continue;
     }
     set.hooks.push({
@@ -131,6 +134,13 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
   }
   setSlots(set);
   return set;
+}
+
+function withRules(object: DesiredObject, all: readonly IgnoreRule[]): DesiredObject {
+  const { prepared } = object;
+  const rules = rulesFor(all, prepared.key);
+  if (rules.length === 0) return object;
+  return { ...object, rules, prepared: { ...prepared, desiredHash: `${prepared.desiredHash}.${rulesDigest(rules)}` } };
 }
 
 function markedHook(manifest: Manifest, name: string, run: string): Manifest {

@@ -7,6 +7,7 @@
 //     of somebody else between two of ours is none, a second item of the same key is one.
 import { hash } from "node:crypto";
 import { canonicalJson } from "./canonical-json.ts";
+import { fieldsWithout, type FieldPath } from "./field-path.ts";
 import { type FieldNode, type KeyedItems, findItem, joinPath, keyText, parseFieldsV1 } from "./fields-v1.ts";
 import { isSecret, maskedValue } from "./mask.ts";
 import type { KubeObject, ManagedFieldsEntry } from "./resource.ts";
@@ -28,10 +29,14 @@ export function ownEntry(object: KubeObject, fieldManager = FIELD_MANAGER): Mana
   );
 }
 
-/** Our entry in an apply's answer; undefined when the manager owns nothing there. */
-export function footprintOf(object: KubeObject, fieldManager = FIELD_MANAGER): Footprint | undefined {
-  const fields = ownEntry(object, fieldManager)?.fieldsV1;
-  return fields === undefined ? undefined : footprintFrom(JSON.stringify(fields));
+/** Our entry in an apply's answer, without what does not count of `values`; undefined when we own nothing there. */
+export function footprintOf(
+  answer: KubeObject,
+  ignored?: { paths: readonly FieldPath[]; values: KubeObject },
+): Footprint | undefined {
+  const fields = ownEntry(answer)?.fieldsV1;
+  if (fields === undefined) return undefined;
+  return footprintFrom(JSON.stringify(ignored ? fieldsWithout(fields, ignored.paths, ignored.values) : fields));
 }
 
 // Most objects of a kind share their footprint. Held weakly: a footprint lives as long as a record that has it.

@@ -8,7 +8,7 @@ test.each([
   ["argocd.argoproj.io/hook", "PreDelete"],
   ["argocd.argoproj.io/sync-options", "Replace=true"],
   ["argocd.argoproj.io/sync-options", "Nonsense"],
-  ["argocd.argoproj.io/compare-options", "IgnoreExtraneous"],
+  ["argocd.argoproj.io/compare-options", "Novelty=1"],
   ["argocd.argoproj.io/ignore-healthcheck", "true"],
   ["helm.sh/hook", "post-delete"],
 ])("%s: %s is refused by name", (name, value) => {

@@ -35,7 +35,11 @@ const HONOURED_SYNC_OPTIONS = new Set([
 ]);
 const HONOURED_COMPARE_OPTIONS = new Set([
   "ServerSideDiff=true",
+  "ServerSideDiff=false",
   "IncludeMutationWebhook=true",
+  "IncludeMutationWebhook=false",
+  "IgnoreExtraneous",
+  "IgnoreExtraneous=true",
   "IgnoreExtraneous=false",
 ]);
 

@@ -16,6 +16,7 @@ import { systemClock, type Clock } from "@driftless/process/clock";
 import {
   constraintRequest,
   globsRequest,
+  jqRequest,
   readReply,
   renderRequest,
   replyPrefixBytes,
@@ -26,6 +27,8 @@ import {
   type EngineReply,
   type GlobsOutcome,
   type GlobsQuestion,
+  type JqOutcome,
+  type JqQuestion,
   type RenderJob,
   type RenderOutcome,
   type RequestFrame,
@@ -50,6 +53,7 @@ export interface Engine {
   render(job: RenderJob): Promise<RenderOutcome>;
   constraint(question: ConstraintQuestion): Promise<ConstraintOutcome>;
   globs(question: GlobsQuestion): Promise<GlobsOutcome>;
+  jq(question: JqQuestion): Promise<JqOutcome>;
   /** Asks a child something; `failed` when none can be started. */
   ready(): Promise<{ kind: "ready" } | EngineFailure>;
   /** Pids of the children alive, for tests and diagnosis. */
@@ -222,6 +226,7 @@ export function createEngine(options: EngineOptions): Engine {
     render: (job) => submit<RenderOutcome>(renders, renderRequest(job)),
     constraint: (question) => submit<ConstraintOutcome>(questions, constraintRequest(question)),
     globs: (question) => submit<GlobsOutcome>(questions, globsRequest(question)),
+    jq: (question) => submit<JqOutcome>(questions, jqRequest(question)),
     async ready() {
       const outcome = await submit<GlobsOutcome>(questions, globsRequest({ pattern: "*", values: ["x"] }));
       return outcome.kind === "failed" ? outcome : { kind: "ready" };

@@ -241,6 +241,20 @@ export interface GlobsQuestion {
 
 export type GlobsOutcome = { kind: "matches"; matches: boolean[] } | EngineFailure;
 
+export interface JqQuestion {
+  /** Each stands for what `del(expression)` would take out. */
+  expressions: readonly string[];
+  object: unknown;
+  /** For each expression. */
+  timeoutMs: number;
+}
+
+/** A member's name or an item's index, from the object down. */
+export type JqPath = (string | number)[];
+
+/** Paths of each expression. Of a failure `path` is `[index]` of the expression. */
+export type JqOutcome = { kind: "paths"; paths: JqPath[][] } | EngineFailure;
+
 const idBytes = 16;
 const requestPrefixBytes = 4 + idBytes + 4;
 export const replyPrefixBytes = 4 + idBytes + 32 + 4;
@@ -304,6 +318,8 @@ export const constraintRequest = (question: ConstraintQuestion): RequestFrame =>
 export const globsRequest = (question: GlobsQuestion): RequestFrame =>
   frame({ call: "globs", globs: question }, 0).frame;
 
+export const jqRequest = (question: JqQuestion): RequestFrame => frame({ call: "jq", jq: question }, 0).frame;
+
 export function stamp(request: RequestFrame, id: Buffer): void {
   id.copy(request, 4);
 }
@@ -328,9 +344,10 @@ type ReplyHeader =
   | { kind: "exact" | "match"; version: string }
   | { kind: "literal" | "none" }
   | { kind: "matches"; matches?: boolean[] }
+  | { kind: "paths"; jqPaths?: JqPath[][] }
   | EngineFailure;
 
-export type EngineReply = RenderOutcome | ConstraintOutcome | GlobsOutcome;
+export type EngineReply = RenderOutcome | ConstraintOutcome | GlobsOutcome | JqOutcome;
 
 /** The reply to the request with this id, or `garbage`: the child has lost the thread, or was taken over by its input. */
 export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "garbage"; message: string } {
@@ -375,6 +392,8 @@ export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "gar
     }
     case "matches":
       return { kind: "matches", matches: header.matches ?? [] };
+    case "paths":
+      return { kind: "paths", paths: header.jqPaths ?? [] };
     case "need":
       return { kind: "need", paths: header.paths ?? [], charts: header.charts ?? [] };
     case "exact":

@@ -53,7 +53,7 @@ runProcess({
       start("repo-fetcher", startRepoFetcher({ ...named("repo-fetcher"), engine, clusters: controlling! })),
       start("renderer", startRenderer({ ...named("renderer"), engine })),
       start("differ", startDiffer({ ...named("differ"), clusters: diffing! })),
-      start("syncer", startSyncer({ ...named("syncer"), clusters: syncing! })),
+      start("syncer", startSyncer({ ...named("syncer"), engine, clusters: syncing! })),
     ]);
     await start("controller", startController({ ...named("controller"), clusters: controlling! }));
 

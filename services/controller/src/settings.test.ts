@@ -10,6 +10,7 @@ test("without argocd-cm the defaults are Argo CD's", () => {
     trackingMethod: "annotation",
     pollIntervalMs: 120_000,
     pollJitterMs: undefined,
+    ignoreRules: [],
   });
   expect(problems).toEqual([]);
 });

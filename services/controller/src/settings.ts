@@ -2,6 +2,7 @@
 // that is not honoured yet is told too, since refusing every app for what each Argo CD ships with would help nobody.
 import type { KubeObject } from "@driftless/kube/resource";
 import { parseGoDuration } from "./application/go-duration.ts";
+import { systemIgnoreRules } from "./customizations.ts";
 import type { Settings } from "./application/view.ts";
 
 export const SETTINGS_CONFIG_MAP = "argocd-cm";
@@ -11,6 +12,9 @@ const HONOURED = new Set([
   "timeout.reconciliation.jitter",
   "application.resourceTrackingMethod",
   "kustomize.buildOptions",
+  "resource.customizations",
+  "resource.compareoptions",
+  "resource.ignoreResourceUpdatesEnabled",
   // Argo CD's own front end; they mean nothing to reconciliation.
   "url",
   "admin.enabled",
@@ -18,6 +22,14 @@ const HONOURED = new Set([
   "exec.enabled",
   "statusbadge.enabled",
 ]);
+const HONOURED_PREFIXES = [
+  "resource.customizations.ignoreDifferences.",
+  // A watch event that changes nothing of what was applied refreshes nothing, whatever is written here.
+  "resource.customizations.ignoreResourceUpdates.",
+];
+const isHonoured = (key: string): boolean =>
+  HONOURED.has(key) || HONOURED_PREFIXES.some((prefix) => key.startsWith(prefix));
+
 const TRACKING_METHODS = ["annotation", "annotation+label", "label"] as const;
 
 export function settingsOf(
@@ -34,7 +46,9 @@ export function settingsOf(
   const pollJitterMs = jitter === "" ? undefined : parseGoDuration(jitter);
   if (jitter !== "" && pollJitterMs === undefined)
     problems.push(`timeout.reconciliation.jitter: "${jitter}" is no duration`);
-  for (const key of Object.keys(data)) if (!HONOURED.has(key)) problems.push(`${key}: not honoured yet`);
+  const ignore = systemIgnoreRules(data);
+  problems.push(...ignore.problems);
+  for (const key of Object.keys(data)) if (!isHonoured(key)) problems.push(`${key}: not honoured yet`);
   const method = text("application.resourceTrackingMethod");
   const trackingMethod = TRACKING_METHODS.find((known) => known === method);
   if (method !== "" && !trackingMethod) problems.push(`application.resourceTrackingMethod: "${method}" is unknown`);
@@ -44,6 +58,7 @@ export function settingsOf(
       trackingMethod: trackingMethod ?? "annotation",
       pollIntervalMs: pollIntervalMs ?? POLL_INTERVAL_MS,
       pollJitterMs,
+      ignoreRules: ignore.rules,
       buildOptions: text("kustomize.buildOptions") || undefined,
     },
     problems,

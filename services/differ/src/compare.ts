@@ -35,7 +35,8 @@ export function compare(input: CompareInput): ComparedObject[] {
     const key: ObjectKey = { ...prepared.key, version: resource.version };
     wanted.add(keyText(key));
     const view = input.view(resource);
-    const push = (one: ComparedObject) => compared.push({ ...one, ...object.slot });
+    const push = (one: ComparedObject) =>
+      compared.push({ ...one, ...(object.rules && { ruled: true }), ...object.slot });
     if (kindPending) push({ ...key, verdict: "Missing", reason: "its kind comes with the same set" });
     else if (view.kind === "unreadable") push(unknown(key, view.failure));
     else push(compareDesired(key, prepared.desiredHash, view.get(key.namespace, key.name), input));
@@ -123,6 +124,7 @@ function extra(key: ObjectKey, live: Seen): ComparedObject {
     ...(live.keepOnDelete !== undefined && { keepOnDelete: live.keepOnDelete }),
     ...(live.wave !== undefined && { wave: live.wave }),
     ...(live.pruneLast && { pruneLast: true }),
+    ...(live.extraneous && { extraneous: true }),
   };
 }
 

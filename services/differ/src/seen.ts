@@ -4,7 +4,7 @@ import { hash } from "node:crypto";
 import { FIELD_MANAGER, imprintOf, ownEntry, type Footprint } from "@driftless/kube/footprint";
 import { canonicalJson } from "@driftless/kube/canonical-json";
 import type { KubeObject, ManagedFieldsEntry } from "@driftless/kube/resource";
-import { readAnnotations } from "@driftless/manifests/annotations";
+import { isExtraneous, readAnnotations } from "@driftless/manifests/annotations";
 import { healthOf, type Health } from "@driftless/manifests/health/health";
 import { keepReason } from "@driftless/manifests/keep";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
@@ -24,6 +24,7 @@ export interface Seen {
   /** Of its annotations, for the order of pruning. */
   wave?: number;
   pruneLast?: boolean;
+  extraneous?: boolean;
   deleting?: boolean;
   /** Time of our own managedFields entry: another one than the record's means an apply not yet told of. */
   appliedAt?: string;
@@ -65,6 +66,7 @@ export function observe(object: KubeObject, key: ResourceKey, footprint?: Footpr
     const { syncWave, syncOptions } = readAnnotations(metadata.annotations);
     if (syncWave !== 0) seen.wave = syncWave;
     if (syncOptions.includes("PruneLast=true")) seen.pruneLast = true;
+    if (isExtraneous(metadata.annotations)) seen.extraneous = true;
   }
   if (metadata.deletionTimestamp !== undefined) seen.deleting = true;
   if (footprint) {

@@ -19,6 +19,7 @@ import { keyForPeople } from "@driftless/manifests/resource-key";
 import { applyFailure, ownedByOther } from "./apply-failure.ts";
 import { differences } from "./field-differences.ts";
 import { Withdrawn, kubectlName, type Execution } from "./execution.ts";
+import { ignoredIn } from "./ignored.ts";
 import { isHeld, letGo, runHook } from "./hooks.ts";
 import { withdrawn } from "./operation.ts";
 import type { Plan, PlannedApply, PlannedPrune } from "./plan.ts";
@@ -122,8 +123,17 @@ async function applyObject(step: Execution, { planned, desired }: PlannedApply):
   const { before, fence, created } = sent;
   const unchanged = !created && taken.metadata.resourceVersion === fence?.resourceVersion;
   const found =
-    unchanged || created || !fence ? undefined : before ? differences(before, sent.answer) : step.predicted(key, fence);
-  const record = await recordOf(step.blobs, taken, taken, prepared.desiredHash);
+    unchanged || created || !fence
+      ? undefined
+      : before
+        ? differences({ live: before, answer: sent.answer })
+        : step.predicted(key, fence);
+  const ignored = await ignoredIn(step.engine, desired, { live: taken, answer: taken });
+  // What cannot be told apart now is by the next prediction, which says why.
+  const record =
+    ignored?.kind === "failed"
+      ? undefined
+      : await recordOf(step.blobs, taken, taken, prepared.desiredHash, ignored?.live);
   const health = healthOf(taken);
   const outcome = created ? "created" : unchanged ? "unchanged" : "configured";
   return {

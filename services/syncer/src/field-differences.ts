@@ -1,6 +1,8 @@
 // Differences of fields as they are told to people (pure): JSON texts, cut, masked by packages/kube where secret.
 import type { FieldDifference } from "@driftless/contracts/pipeline/5-sync";
+import { withoutOwnership, withoutPaths } from "@driftless/kube/field-path";
 import { ownersOfDifferences, type PathDifference } from "@driftless/kube/footprint";
+import type { Ignored } from "./ignored.ts";
 import { predict } from "@driftless/kube/predict";
 import type { KubeObject } from "@driftless/kube/resource";
 import { legacyOnlyFields } from "@driftless/kube/takeover";
@@ -14,8 +16,13 @@ export interface Differences {
   managers: string[];
 }
 
-/** Between the live object and an apply's answer; undefined when applying changes nothing. */
-export function differences(live: KubeObject, answer: KubeObject): Differences | undefined {
+/** Between the live object and an apply's answer; undefined when applying changes nothing that counts. */
+export function differences(
+  whole: { live: KubeObject; answer: KubeObject },
+  ignored?: Ignored,
+): Differences | undefined {
+  const live = ignored ? withoutOwnership(withoutPaths(whole.live, ignored.live), ignored.live) : whole.live;
+  const answer = ignored ? withoutPaths(whole.answer, ignored.answer) : whole.answer;
   const predicted = predict(live, answer, { pathsMax: FIELDS_MAX });
   const removed = legacyOnlyFields(live, answer);
   if (predicted.kind === "same" && removed.length === 0) return undefined;

@@ -7,6 +7,7 @@ import { serverSideApply } from "@driftless/kube/apply";
 import type { DesiredObject } from "@driftless/kube/desired-set";
 import { applyFailure, ownedByOther } from "./apply-failure.ts";
 import { differences } from "./field-differences.ts";
+import { ignoredIn } from "./ignored.ts";
 import { recordOf } from "./record.ts";
 import { identityOf, otherOwner, read, type Step } from "./step.ts";
 
@@ -63,9 +64,11 @@ export async function predictObject(
       const owner = otherOwner(step, live.object, key);
       if (owner !== undefined) return outcome({ outcome: "failed", failure: ownedByOther(key, owner) });
       const identity = identityOf(live.object);
-      const differ = differences(live.object, answer.object);
+      const ignored = await ignoredIn(step.engine, desired, { live: live.object, answer: answer.object });
+      if (ignored?.kind === "failed") return outcome({ outcome: "failed", live: identity, failure: ignored.failure });
+      const differ = differences({ live: live.object, answer: answer.object }, ignored);
       if (differ) return outcome({ outcome: "differs", live: identity, ...differ });
-      const record = await recordOf(step.blobs, live.object, answer.object, prepared.desiredHash);
+      const record = await recordOf(step.blobs, live.object, answer.object, prepared.desiredHash, ignored?.live);
       return outcome({ outcome: "same", live: identity, ...(record && { record }) });
     }
     // It changed, or appeared, since it was last seen: once more, with what is there now.

@@ -7,6 +7,7 @@ import type { KubeOutcome } from "@driftless/kube/outcome";
 import { pathOf, type ApiResource, type KubeObject } from "@driftless/kube/resource";
 import { isTracked, ownerOf, TRACKING_LABEL, trackingName } from "@driftless/manifests/tracking";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
+import type { Engine } from "@driftless/render-engine/engine";
 import type { Clock } from "@driftless/process/clock";
 
 export interface Step {
@@ -16,6 +17,8 @@ export interface Step {
   /** Where the Application is. */
   controlPlane: Cluster;
   blobs: Blobs;
+  /** For jq in ignore rules. */
+  engine: Pick<Engine, "jq">;
   clock: Clock;
   /** Bounds the requests of this process that cost the API server most. */
   limit: <T>(send: () => Promise<T>) => Promise<T>;

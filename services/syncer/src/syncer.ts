@@ -23,6 +23,7 @@ import { decodeManifests, type DecodedManifests } from "@driftless/manifests/man
 import { keyForPeople, keyText } from "@driftless/manifests/resource-key";
 import type { Clock } from "@driftless/process/clock";
 import type { Config } from "@driftless/process/config";
+import type { Engine } from "@driftless/render-engine/engine";
 import { createLimit, type Limit } from "@driftless/process/limits";
 import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
@@ -41,6 +42,7 @@ export interface SyncerContext {
   metrics: Registry;
   config: Config;
   clusters: Clusters;
+  engine: Pick<Engine, "jq">;
 }
 
 type Predict = MessageOf<typeof PredictStep>;
@@ -225,7 +227,7 @@ async function withStep<T>(
   command: Request & { target: Target; purpose?: Claim["purpose"] },
   work: (step: Step, set: DesiredSet) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
-  const { bus, clock, clusters } = syncer;
+  const { bus, clock, clusters, engine } = syncer;
   const { app, target } = command;
   const own = createLimit(STEP_WRITES_MAX);
   const limit: Step["limit"] = (send) => own(() => syncer.limit(send));
@@ -248,7 +250,10 @@ async function withStep<T>(
   );
   try {
     const { controlPlane } = clusters;
-    return await work({ app, target, cluster, controlPlane, blobs: bus.blobs, clock, limit, signal: end.signal }, set);
+    return await work(
+      { app, target, cluster, controlPlane, blobs: bus.blobs, engine, clock, limit, signal: end.signal },
+      set,
+    );
   } finally {
     cancel();
   }

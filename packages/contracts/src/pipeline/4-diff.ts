@@ -7,6 +7,25 @@ import { subject } from "../subject.ts";
 
 export const TrackingMethod = z.enum(["annotation", "annotation+label", "label"]);
 
+/**
+ * Fields of certain objects that do not count (contract §6 `ignoreDifferences`, the Application's own and the system's).
+ * Group and kind are globs; an absent name or namespace means every one.
+ */
+export const IgnoreRule = z.looseObject({
+  group: z.string().default(""),
+  kind: z.string(),
+  name: z.string().optional(),
+  namespace: z.string().optional(),
+  /** RFC 6901. */
+  jsonPointers: z.array(z.string()).default([]),
+  jqPathExpressions: z.array(z.string()).default([]),
+  /** What these own in the live object. */
+  managedFieldsManagers: z.array(z.string()).default([]),
+  /** Where it is written: `spec.ignoreDifferences[0]`, or its key in argocd-cm. */
+  origin: z.string(),
+});
+export type IgnoreRule = z.infer<typeof IgnoreRule>;
+
 /** What turns a rendered manifest into the object meant for one Application's destination. */
 export const Target = z.looseObject({
   destination: Destination,
@@ -14,6 +33,7 @@ export const Target = z.looseObject({
   trackingMethod: TrackingMethod.default("annotation"),
   /** Namespace of the control plane: apps of another one are tracked as `<ns>_<app>`. */
   controlPlaneNamespace: z.string(),
+  ignoreDifferences: z.array(IgnoreRule).optional(),
 });
 export type Target = z.infer<typeof Target>;
 
@@ -55,6 +75,10 @@ export const ComparedObject = ObjectKey.extend({
   /** Live object carries Delete=false, Delete=confirm or helm keep: it stays when its Application is deleted; says which. */
   keepOnDelete: z.string().optional(),
   failure: Failure.optional(),
+  /** Ignore rules concern it: not every change of it is one, so it is never healed without a prediction. */
+  ruled: z.boolean().optional(),
+  /** Live object carries `compare-options: IgnoreExtraneous`. */
+  extraneous: z.boolean().optional(),
   /** When it is applied; Sync and 0 without. A Namespace or CRD has that of the first object which needs it. */
   phase: SyncPhase.optional(),
   wave: z.number().int().optional(),

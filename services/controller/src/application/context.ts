@@ -56,6 +56,10 @@ export interface ObjectState {
   phase?: SyncPhase;
   wave?: number;
   pruneLast?: boolean;
+  /** Ignore rules concern it. */
+  ruled?: boolean;
+  /** Says of itself that it does not count in the sync status (`IgnoreExtraneous`). */
+  extraneous?: boolean;
   /** The API server has been asked what an apply would do (or need not be). */
   predicted: boolean;
   fields: readonly FieldDifference[];

@@ -9,7 +9,7 @@ import { healAttempts, healPauseMs } from "./retry-delay.ts";
 export const belongsToOwner = (object: ObjectState): boolean => object.extra && /owned by/.test(object.keep ?? "");
 
 export function verdictOf(objects: readonly ObjectState[]): "Unknown" | "Synced" | "OutOfSync" {
-  const counted = objects.filter((object) => !belongsToOwner(object));
+  const counted = objects.filter((object) => !belongsToOwner(object) && !object.extraneous);
   if (counted.some((object) => object.status === "OutOfSync")) return "OutOfSync";
   return counted.some((object) => object.status === "Unknown") ? "Unknown" : "Synced";
 }

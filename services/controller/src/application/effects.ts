@@ -44,6 +44,7 @@ function target(context: Context, manifestsDigest: string): Target {
     manifestsDigest,
     trackingMethod: desired.trackingMethod,
     controlPlaneNamespace: context.view.controlPlaneNamespace,
+    ...(desired.ignoreRules.length > 0 && { ignoreDifferences: desired.ignoreRules }),
   };
 }
 

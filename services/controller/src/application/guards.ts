@@ -1,6 +1,6 @@
 // Guards of the Application machine (pure): the questions that the chart asks by name.
 import { isRetryable } from "@driftless/contracts/failure";
-import type { Context } from "./context.ts";
+import { sameKey, type Context } from "./context.ts";
 import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
 import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction, refreshes } from "./look.ts";
@@ -106,6 +106,7 @@ export const GUARDS = {
     event.message.change === "suspect" &&
     event.message.live !== undefined &&
     isNews(context, event) &&
+    !context.objects.some((object) => object.ruled && sameKey(object.key, event.message.object)) &&
     mayHealAtOnce(context, event.at),
   isDrift: ({ context, event }: Asked) => event.type === "LiveChanged" && isNews(context, event),
   isHealAnswer: ({ context, event }: Asked) => answers(event, context.heal.requestId),

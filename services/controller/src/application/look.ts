@@ -407,6 +407,8 @@ function stateOf(compared: ComparedObject): ObjectState {
     ...(compared.phase && { phase: compared.phase }),
     ...(compared.wave && { wave: compared.wave }),
     ...(compared.pruneLast && { pruneLast: true }),
+    ...(compared.ruled && { ruled: true }),
+    ...(compared.extraneous && { extraneous: true }),
     predicted: verdict === "Synced" || verdict === "Extra" || verdict === "Unknown",
     fields: [],
     managers: [],

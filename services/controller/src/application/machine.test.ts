@@ -23,7 +23,12 @@ const PROJECT = {
   },
 };
 
-const SETTINGS = { controlPlaneNamespace: "argocd", trackingMethod: "annotation" as const, pollIntervalMs: 120_000 };
+const SETTINGS = {
+  controlPlaneNamespace: "argocd",
+  trackingMethod: "annotation" as const,
+  pollIntervalMs: 120_000,
+  ignoreRules: [],
+};
 
 function application(automated?: Record<string, unknown>, over: Partial<Raw> = {}): Raw {
   return {

@@ -60,7 +60,7 @@ function resourceStatus(object: ObjectState): ResourceStatus {
     kind,
     ...(namespace ? { namespace } : {}),
     name,
-    status: object.status,
+    ...(object.extraneous ? {} : { status: object.status }),
     ...(object.health && object.live
       ? {
           health: {
@@ -101,11 +101,15 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
       desired["sync"] = { ...live.sync, status: "Unknown" };
     return desired;
   }
-  const { destination } = view.desired;
+  const { destination, ignoreDifferences } = view.desired;
   desired["sync"] = {
     status: context.verdict,
     revision: render.revision,
-    comparedTo: { source: render.sourceField, destination },
+    comparedTo: {
+      source: render.sourceField,
+      destination,
+      ...(ignoreDifferences.length > 0 && { ignoreDifferences }),
+    },
   };
   const health = appHealth(context.objects);
   desired["health"] = {

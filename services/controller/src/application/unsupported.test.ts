@@ -8,7 +8,6 @@ const source = { repoURL: "https://h/r", path: "." };
 test.each([
   ["spec.sources", { sources: [source] }],
   ["spec.sourceHydrator", { sourceHydrator: { drySource: {} } }],
-  ["spec.ignoreDifferences", { ignoreDifferences: [{ kind: "Deployment" }] }],
   ["spec.source.kustomize.version", { source: { ...source, kustomize: { version: "v4" } } }],
   ["spec.source.plugin", { source: { ...source, plugin: { name: "x" } } }],
   ["spec.syncPolicy.managedNamespaceMetadata", { syncPolicy: { managedNamespaceMetadata: { labels: { a: "b" } } } }],
@@ -36,7 +35,7 @@ test("empty members and options that change nothing pass", () => {
   const spec = {
     source: { ...source, helm: {}, directory: { recurse: true, jsonnet: {} } },
     sources: [],
-    ignoreDifferences: [],
+    ignoreDifferences: [{ kind: "Deployment", jsonPointers: ["/spec/replicas"] }],
     syncPolicy: {
       syncOptions: ["ServerSideApply=true", "CreateNamespace=true", "Prune=false", "ApplyOutOfSyncOnly=true"],
       retry: { limit: 2 },
@@ -49,13 +48,13 @@ test("annotations and finalizers that ask for more are refused too", () => {
   const found = unsupportedInApplication({
     metadata: {
       ...metadata,
-      annotations: { "argocd.argoproj.io/compare-options": "ServerSideDiff=false" },
+      annotations: { "argocd.argoproj.io/compare-options": "ServerSideDiff=false,Novelty=1" },
       finalizers: ["pre-delete-finalizer.argocd.argoproj.io"],
     },
     spec: { source },
   });
   expect(found).toEqual([
-    "metadata.annotations[argocd.argoproj.io/compare-options]=ServerSideDiff=false",
+    "metadata.annotations[argocd.argoproj.io/compare-options]=Novelty=1",
     "metadata.finalizers[pre-delete-finalizer.argocd.argoproj.io]",
   ]);
 });

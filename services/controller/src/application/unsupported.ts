@@ -21,10 +21,16 @@ function presentIn(object: unknown, path: string, names: readonly string[]): str
 const optionPaths = (options: readonly string[] | undefined, path: string): string[] =>
   unsupportedSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
 
-const SPEC = ["sources", "sourceHydrator", "ignoreDifferences"];
+const SPEC = ["sources", "sourceHydrator"];
 const SOURCE = ["plugin", "ref"];
 
-const COMPARE_OPTIONS_HONOURED = new Set(["ServerSideDiff=true", "IncludeMutationWebhook=true"]);
+/** What applying would change is always asked of the API server, its admission included, whichever of these is said. */
+const COMPARE_OPTIONS_HONOURED = new Set([
+  "ServerSideDiff=true",
+  "ServerSideDiff=false",
+  "IncludeMutationWebhook=true",
+  "IncludeMutationWebhook=false",
+]);
 
 export function unsupportedInApplication(app: Application): string[] {
   const { spec, metadata } = app;

@@ -5,6 +5,7 @@ import {
   readLeniently,
   type ApplicationSource,
   type ApplicationStatus,
+  type IgnoreDifference,
   type OperationField,
   type Retry,
 } from "@driftless/contracts/application";
@@ -12,12 +13,13 @@ import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, Destination, ObjectKey } from "@driftless/contracts/identity";
 import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
 import type { BuildEnvironment, SourceOptions } from "@driftless/contracts/pipeline/3-render";
-import type { Target } from "@driftless/contracts/pipeline/4-diff";
+import type { IgnoreRule, Target } from "@driftless/contracts/pipeline/4-diff";
 import type { AppProject, AppProjectSpec } from "@driftless/contracts/project";
 import { repositoryHash } from "@driftless/contracts/repository";
 import { shardOf } from "@driftless/contracts/subject";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { projectDenies, unsupportedInProject } from "./project.ts";
+import { ignoreRulesOf, wrongIgnoreRules } from "./ignore-rules.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { unsupportedInApplication } from "./unsupported.ts";
 
@@ -34,6 +36,8 @@ export interface Settings {
   pollJitterMs?: number;
   /** `kustomize.buildOptions`. */
   buildOptions?: string;
+  /** Of the system; the Application's own come on top. */
+  ignoreRules: IgnoreRule[];
 }
 
 export interface RetryPolicy {
@@ -62,6 +66,10 @@ export interface Desired {
   retry?: Retry;
   historyLimit: number;
   trackingMethod: Target["trackingMethod"];
+  /** The system's and the Application's. */
+  ignoreRules: IgnoreRule[];
+  /** As written, for the status. */
+  ignoreDifferences: IgnoreDifference[];
   /** Differs when another render of the same inputs could come out. */
   parametersHash: string;
 }
@@ -142,6 +150,7 @@ export function viewOf(
       app.spec ?? null,
       desired?.project ?? null,
       desired?.trackingMethod,
+      desired?.ignoreRules,
       desired?.parametersHash,
       blocked,
     ]),
@@ -225,6 +234,7 @@ function specFailures(app: Application, ref: AppRef, project: AppProject | undef
       );
     }
   }
+  invalid.push(...wrongIgnoreRules(app.spec?.ignoreDifferences ?? []).map(specInvalid));
   if (invalid.length > 0) return invalid;
   if (!project) {
     return [failure("PROJECT_NOT_FOUND", `there is no AppProject "${ref.project}"`, { path: "spec.project" })];
@@ -286,6 +296,8 @@ function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, setti
     retry: spec.syncPolicy?.retry,
     historyLimit: spec.revisionHistoryLimit ?? 10,
     trackingMethod: settings.trackingMethod,
+    ignoreDifferences: spec.ignoreDifferences ?? [],
+    ignoreRules: [...settings.ignoreRules, ...ignoreRulesOf(spec.ignoreDifferences ?? [])],
     parametersHash: hash([RENDER_GENERATION, sourceOptions, source.path, appName, environment, buildOptions]),
   };
 }
