@@ -36,6 +36,8 @@ type RenderRequest struct {
 	Charts []ChartArchive `json:"charts"`
 	// BuildOptions is argocd-cm's kustomize.buildOptions.
 	BuildOptions string `json:"buildOptions"`
+	// PluginOutput is what the source's plugin made of the files.
+	PluginOutput *string `json:"pluginOutput"`
 	Limits       Limits `json:"limits"`
 	// Files describes the raw bytes of the frame, in order.
 	Files []BundleFile `json:"files"`
@@ -83,8 +85,10 @@ type Reply struct {
 	Manifests []ManifestHead `json:"manifests,omitempty"`
 	Reads     *Reads         `json:"reads,omitempty"`
 	Warnings  []Warning      `json:"warnings,omitempty"`
-	// Type is what the source turned out to be: Directory, Helm or Kustomize.
+	// Type is what the source turned out to be: Directory, Helm, Kustomize or Plugin.
 	Type string `json:"type,omitempty"`
+	// Plugin is the source's plugin with the repository's overrides merged in, for the parent to ask.
+	Plugin json.RawMessage `json:"plugin,omitempty"`
 	Uses *Uses  `json:"uses,omitempty"`
 
 	Paths  []string    `json:"paths,omitempty"`

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -86,6 +87,10 @@ func renderSource(request *RenderRequest, raw []byte) (*Reply, [][]byte, error) 
 		j.root = unpackedRoot
 	}
 	kind, err := j.render()
+	var asked *pluginAsked
+	if errors.As(err, &asked) {
+		return &Reply{Kind: "plugin", Plugin: asked.plugin, Reads: &b.reads}, nil, nil
+	}
 	if err != nil {
 		return &Reply{Reads: &b.reads}, nil, err
 	}
@@ -131,6 +136,8 @@ func (j *job) render() (string, error) {
 		return kind, renderHelm(j, source.Helm)
 	case "Kustomize":
 		return kind, renderKustomize(j, source.Kustomize)
+	case "Plugin":
+		return kind, renderPlugin(j, source.Plugin)
 	}
 	return kind, renderDirectory(j, source.Directory)
 }
@@ -250,9 +257,6 @@ func (j *job) sourceType(source *Source, names []string) (string, error) {
 		return "", &Failure{Code: "SPEC_INVALID", Path: "spec.source", Message: "The source says more than one type: " + strings.Join(explicit, ", ") + "."}
 	}
 	if len(explicit) == 1 {
-		if explicit[0] == "Plugin" {
-			return "", &Failure{Code: "UNSUPPORTED_SOURCE_TYPE", Path: "spec.source.plugin", Message: "The render engine runs no plugins."}
-		}
 		return explicit[0], nil
 	}
 	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization", "Chart.yaml"} {

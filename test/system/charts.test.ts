@@ -694,6 +694,7 @@ describe("sources", () => {
         continue;
       }
       if (outcome.kind === "failed") throw new Error(`${outcome.code} ${outcome.message}`);
+      if (outcome.kind === "plugin") throw new Error("no plugin was asked for");
       expect(outcome.manifests.map(({ metadata, body }) => `${metadata} ${body}`).sort()).toEqual([
         expect.stringMatching(/"name":"base".*"color":"blue"/),
         expect.stringMatching(/"name":"web".*"color":"red"/),

@@ -108,16 +108,16 @@ test("an object that another Application tracks is RESOURCE_OWNED_BY_OTHER and s
 
 test("a field that is not built yet is refused by name, and nothing is written for the app", async () => {
   const { world } = use;
-  const { url } = await world.git.createRepository("plugin", { "app/cm.yaml": configMap("settings") });
+  const { url } = await world.git.createRepository("unbuilt", { "app/cm.yaml": configMap("settings") });
   await world.applications.create({
-    name: "plugin",
+    name: "unbuilt",
     repoURL: url,
     path: "app",
-    spec: { source: { repoURL: url, path: "app", targetRevision: "main", plugin: { name: "x" } } },
+    spec: { source: { repoURL: url, path: "app", targetRevision: "main", kustomize: { version: "v4" } } },
   });
-  const app = await world.applications.condition("plugin", "UNSUPPORTED_FIELD");
-  expect(app.status?.conditions?.[0]?.message).toContain("spec.source.plugin");
-  expect(await kubectl(world, "get", "namespace", "plugin", "--ignore-not-found")).toBe("");
+  const app = await world.applications.condition("unbuilt", "UNSUPPORTED_FIELD");
+  expect(app.status?.conditions?.[0]?.message).toContain("spec.source.kustomize.version");
+  expect(await kubectl(world, "get", "namespace", "unbuilt", "--ignore-not-found")).toBe("");
 });
 
 test("an unknown destination and an unknown project are named in a condition", async () => {

@@ -72,11 +72,7 @@ export const FAILURE_CODES = {
   ),
   // Rendering.
   MANIFEST_INVALID: code("ComparisonError", false, "Correct the file at the line named."),
-  UNSUPPORTED_SOURCE_TYPE: code(
-    "ComparisonError",
-    false,
-    "Use a directory, Helm, Kustomize or Jsonnet; plugins are not served yet.",
-  ),
+  UNSUPPORTED_SOURCE_TYPE: code("ComparisonError", false, "Use a directory, Helm, Kustomize, Jsonnet or a plugin."),
   RENDER_REMOTE_BASE_DENIED: code("ComparisonError", false, "Copy the remote file or base into the repository."),
   RENDER_PLUGIN_DENIED: code(
     "ComparisonError",
@@ -86,6 +82,12 @@ export const FAILURE_CODES = {
   RENDER_PATH_DENIED: code("ComparisonError", false, "Keep every file that is read inside the repository."),
   RENDER_LIMIT: code("ComparisonError", false, "The render went over the named limit; make the source smaller."),
   RENDER_FAILED: code("ComparisonError", true, "The render engine failed; it is tried again by itself."),
+  PLUGIN_UNAVAILABLE: code(
+    "ComparisonError",
+    true,
+    "Start a worker of this plugin, or correct spec.source.plugin.name; it is asked again by itself.",
+  ),
+  PLUGIN_FAILED: code("ComparisonError", true, "The plugin could not render; it is asked again by itself."),
   BLOB_GONE: code("ComparisonError", true, "A cached body is gone; the step before it is done again by itself."),
   // Comparing.
   DUPLICATE_RESOURCE: code("ComparisonError", false, "Two manifests name the same object; remove one."),
@@ -156,6 +158,9 @@ export function failure(code: FailureCode, message: string, where: Omit<Failure,
 }
 
 export const isRetryable = (f: Failure): boolean => FAILURE_CODES[f.code].retryable;
+
+/** A retryable failure that says nothing about the app: it is kept back for a while before it is shown. */
+export const isPassing = (f: Failure): boolean => isRetryable(f) && !f.code.startsWith("PLUGIN_");
 
 /**
  * "[CODE] message (file:line)", as conditions and the CLI show it. Of a field that is refused the path is what has to be

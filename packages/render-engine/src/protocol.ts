@@ -94,6 +94,12 @@ export interface KustomizeOptions {
   apiVersions?: string[];
 }
 
+export interface PluginOptions {
+  name?: string;
+  env?: { name?: string; value?: string }[];
+  parameters?: { name?: string; string?: string; array?: string[]; map?: Record<string, string> }[];
+}
+
 /** Values of the build environment. Only those that `uses.variables` names have a part in the result. */
 export interface BuildEnvironment {
   /** The destination's; also Helm's release namespace unless `helm.namespace` says another. */
@@ -122,6 +128,9 @@ export interface RenderJob {
   directory?: DirectoryOptions;
   helm?: HelmOptions;
   kustomize?: KustomizeOptions;
+  plugin?: PluginOptions;
+  /** What the plugin made, in answer to an earlier `plugin`: YAML documents or JSON. */
+  pluginOutput?: string;
   environment?: BuildEnvironment;
   /** The destination cluster's, unless the source states its own. */
   kubeVersion?: string;
@@ -186,7 +195,7 @@ export interface EngineFailure {
   reads?: RenderReads;
 }
 
-export type SourceType = "Directory" | "Helm" | "Kustomize";
+export type SourceType = "Directory" | "Helm" | "Kustomize" | "Plugin";
 
 /** What beside files and options has a part in the result, and so belongs into the render key. */
 export interface RenderUses {
@@ -217,7 +226,15 @@ export interface RenderNeed {
   charts: ChartNeed[];
 }
 
-export type RenderOutcome = Rendered | RenderNeed | EngineFailure;
+/** A plugin is to render it: the job can be done once it has the plugin's output. All of `reads` are its inputs. */
+export interface RenderAsksPlugin {
+  kind: "plugin";
+  /** With the repository's overrides merged in. */
+  plugin: PluginOptions;
+  reads: RenderReads;
+}
+
+export type RenderOutcome = Rendered | RenderNeed | RenderAsksPlugin | EngineFailure;
 
 export interface ConstraintQuestion {
   constraint: string;
@@ -289,7 +306,8 @@ export function renderRequest(job: RenderJob): RequestFrame {
       render: {
         path: job.path,
         appName: job.appName,
-        source: { directory: job.directory, helm: job.helm, kustomize: job.kustomize },
+        source: { directory: job.directory, helm: job.helm, kustomize: job.kustomize, plugin: job.plugin },
+        pluginOutput: job.pluginOutput,
         environment: job.environment,
         kubeVersion: job.kubeVersion,
         apiVersions: job.apiVersions,
@@ -341,6 +359,7 @@ type ReplyHeader =
       warnings?: EngineWarning[];
     }
   | { kind: "need"; paths?: string[]; charts?: ChartNeed[] }
+  | RenderAsksPlugin
   | { kind: "exact" | "match"; version: string }
   | { kind: "literal" | "none" }
   | { kind: "matches"; matches?: boolean[] }
@@ -396,6 +415,7 @@ export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "gar
       return { kind: "paths", paths: header.jqPaths ?? [] };
     case "need":
       return { kind: "need", paths: header.paths ?? [], charts: header.charts ?? [] };
+    case "plugin":
     case "exact":
     case "match":
     case "literal":

@@ -32,6 +32,7 @@ test.each<[string, RenderKeyParts, Partial<RenderKeyParts>]>([
   ["the app's name, of Helm", helm, { appName: "other" }],
   ["the namespace, of Helm", helm, environment({ namespace: "other" })],
   ["the build options, of Kustomize", { ...parts, type: "Kustomize" }, { buildOptions: "--enable-helm" }],
+  ["the plugin's version", { ...parts, type: "Plugin", plugin: ["p", "1"] }, { plugin: ["p", "2"] }],
   ["the place of another source", helm, { refs: { values: "" } }],
   [
     "a revision that was substituted",

@@ -17,10 +17,12 @@ export interface RenderKeyParts {
   /** Where the trees of other sources stand in the bundle, whose files are in the inputs by that place. */
   refs?: Readonly<Record<string, string>>;
   buildOptions?: string;
+  /** The plugin that rendered it: its name and what it says of its version. */
+  plugin?: readonly [name: string, version: string];
 }
 
 export function renderKey(parts: RenderKeyParts): string {
-  const { inputsDigest, type, path, appName, options, environment, uses, refs = {}, buildOptions } = parts;
+  const { inputsDigest, type, path, appName, options, environment, uses, refs = {}, buildOptions, plugin } = parts;
   const key = [
     RENDERER_VERSION,
     inputsDigest,
@@ -32,6 +34,8 @@ export function renderKey(parts: RenderKeyParts): string {
     type === "Kustomize" ? (buildOptions ?? "") : null,
     refs,
     uses.variables.toSorted().map((name) => [name, valueOf(name, parts)]),
+    // Not a member where there is none, so that other renders keep their keys.
+    ...(plugin ? [plugin] : []),
   ];
   return createHash("sha256").update(JSON.stringify(key)).digest("hex");
 }

@@ -23,8 +23,9 @@ import type { Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
 import type { Engine } from "@driftless/render-engine/engine";
-import type { RenderJob, RenderOutcome } from "@driftless/render-engine/protocol";
+import type { RenderJob, RenderOutcome, RenderReads } from "@driftless/render-engine/protocol";
 import { inputsOf } from "./inputs.ts";
+import { askPlugin, type PluginOutcome } from "./plugin.ts";
 import { renderKey } from "./render-key.ts";
 
 type Command = MessageOf<typeof RenderManifests>;
@@ -77,23 +78,30 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
 
   async function rendered(bytes: Uint8Array, command: Command): Promise<Answer> {
     const files = new BundleFiles(decodeBundle(bytes));
-    const outcome = await engine.render(jobOf(files, command));
+    const job = jobOf(files, command);
+    let outcome = await engine.render(job);
+    let plugin: Extract<PluginOutcome, { kind: "rendered" }> | undefined;
+    if (outcome.kind === "plugin") {
+      const { reads } = outcome;
+      const asked = await askPlugin(bus, files, reads, outcome.plugin, command);
+      if (asked.kind === "failed") return await failedWith(asked.failure, files, reads);
+      plugin = asked;
+      outcome = await engine.render({ ...job, pluginOutput: asked.output });
+    }
     switch (outcome.kind) {
+      case "plugin":
+        throw new Error("the engine asks for a plugin's output that it has");
       case "need":
         return { kind: "need", paths: outcome.paths, charts: outcome.charts.map((chart) => ({ ...chart })) };
-      case "failed": {
-        const failed = failure(outcome.code, outcome.message, whereOf(outcome));
-        // What it read until then may mend it; where nothing is known, any move of the ref counts.
-        const inputs = outcome.reads && inputsOf(files, outcome.reads);
-        const inputsDigest = inputs && inputs.size > 0 ? await bus.blobs.put(encodeInputs(inputs)) : undefined;
-        return { kind: "failed", failure: failed, inputsDigest };
-      }
+      case "failed":
+        return await failedWith(failure(outcome.code, outcome.message, whereOf(outcome)), files, outcome.reads);
       case "rendered": {
         const read = inputsOf(files, outcome.reads);
         // The engine cannot have read what the bundle does not know; were it so, the key would cover too little.
         if (!read) throw new Error("the engine reports inputs that its bundle does not hold");
         const inputs = encodeInputs(read);
         const manifests = outcome.manifests.map(toManifest);
+        const variables = plugin?.variables ?? outcome.uses.variables;
         const [manifestsDigest, inputsDigest] = await Promise.all([
           bus.blobs.put(encodeManifests(manifests)),
           bus.blobs.put(inputs),
@@ -104,15 +112,16 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
             renderKey: renderKey({
               inputsDigest,
               type: outcome.type,
-              uses: outcome.uses,
+              uses: { variables },
               refs: files.bundle.refs,
+              plugin: plugin?.identity,
               ...command,
             }),
             manifestsDigest,
             inputsDigest,
             count: manifests.length,
             sourceType: outcome.type,
-            variables: outcome.uses.variables,
+            variables,
             warnings: outcome.warnings.map((w) =>
               failure("MANIFEST_INVALID", w.message, { file: w.file, line: w.line }),
             ),
@@ -120,6 +129,13 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
         };
       }
     }
+  }
+
+  async function failedWith(failed: Failure, files: BundleFiles, reads?: RenderReads): Promise<Answer> {
+    // What it read until then may mend it; where nothing is known, any move of the ref counts.
+    const inputs = reads && inputsOf(files, reads);
+    const inputsDigest = inputs && inputs.size > 0 ? await bus.blobs.put(encodeInputs(inputs)) : undefined;
+    return { kind: "failed", failure: failed, inputsDigest };
   }
 
   const work = await consumeWork(bus, {

@@ -34,6 +34,9 @@ export async function render(path: string, options: RenderOptions): Promise<void
         failureText(failure(outcome.code, outcome.message, { file: outcome.file, line: outcome.line })),
       );
     }
+    if (outcome.kind === "plugin") {
+      throw new CliError(`The plugin ${outcome.plugin.name ?? ""} renders this, and only its workers can.`);
+    }
     if (outcome.kind === "need") {
       const charts = outcome.charts.map((chart) => `${chart.name} ${chart.version} of ${chart.repository}`);
       throw new CliError(

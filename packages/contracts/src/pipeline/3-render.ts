@@ -11,6 +11,7 @@ export const SourceOptions = z.looseObject({
   directory: z.looseObject({}).optional(),
   helm: z.looseObject({}).optional(),
   kustomize: z.looseObject({}).optional(),
+  plugin: z.looseObject({}).optional(),
 });
 export type SourceOptions = z.infer<typeof SourceOptions>;
 

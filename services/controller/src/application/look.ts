@@ -1,5 +1,5 @@
 // Steps of the refresh region (pure): what a pass through fetch, render and diff makes of the context.
-import { failure, failureText, isRetryable, type Failure } from "@driftless/contracts/failure";
+import { failure, failureText, isPassing, type Failure } from "@driftless/contracts/failure";
 import type { Cause, Destination, ObjectKey } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
@@ -490,7 +490,7 @@ export function failPass(context: Context, failures: readonly Failure[], at: num
   const since = context.failed?.since ?? at;
   const pass = context.pass;
   // A Git server or a cluster that is away for a moment says nothing about the app: its last status stays for a while.
-  const transient = failures.every((one) => isRetryable(one));
+  const transient = failures.every((one) => isPassing(one));
   const request = context.request;
   const ended = request && !(request.resumed && transient);
   return {

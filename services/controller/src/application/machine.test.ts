@@ -920,9 +920,9 @@ describe("what is refused", () => {
   test.each([
     ["sources", { sources: [{ repoURL: "x" }] }, "[UNSUPPORTED_FIELD] spec.sources"],
     [
-      "a plugin",
-      { source: { repoURL: "https://h/r", path: ".", plugin: { name: "x" } } },
-      "[UNSUPPORTED_FIELD] spec.source.plugin",
+      "another Kustomize",
+      { source: { repoURL: "https://h/r", path: ".", kustomize: { version: "v4" } } },
+      "[UNSUPPORTED_FIELD] spec.source.kustomize.version",
     ],
     ["no repository", { source: { path: "." } }, "[SPEC_INVALID]"],
     ["a project that is not there", { project: "other" }, "[PROJECT_NOT_FOUND]"],

@@ -9,7 +9,6 @@ test.each([
   ["spec.sources", { sources: [source] }],
   ["spec.sourceHydrator", { sourceHydrator: { drySource: {} } }],
   ["spec.source.kustomize.version", { source: { ...source, kustomize: { version: "v4" } } }],
-  ["spec.source.plugin", { source: { ...source, plugin: { name: "x" } } }],
   ["spec.syncPolicy.managedNamespaceMetadata", { syncPolicy: { managedNamespaceMetadata: { labels: { a: "b" } } } }],
   [
     "spec.syncPolicy.syncOptions[Replace=true]",
@@ -24,6 +23,7 @@ test.each([
   [{ helm: { releaseName: "x", valueFiles: ["a.yaml"] } }],
   [{ kustomize: { namePrefix: "x" } }],
   [{ directory: { jsonnet: { libs: ["x"] }, disableExtensionFilter: true } }],
+  [{ plugin: { name: "x", env: [{ name: "A", value: "b" }] } }],
   [{ tagPrefix: "web-" }],
   [{ repoURL: "https://h/charts", chart: "x", targetRevision: "1.x" }],
   [{ repoURL: "oci://h/r" }],

@@ -22,7 +22,7 @@ const optionPaths = (options: readonly string[] | undefined, path: string): stri
   unsupportedSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
 
 const SPEC = ["sources", "sourceHydrator"];
-const SOURCE = ["plugin", "ref"];
+const SOURCE = ["ref"];
 
 /** What applying would change is always asked of the API server, its admission included, whichever of these is said. */
 const COMPARE_OPTIONS_HONOURED = new Set([

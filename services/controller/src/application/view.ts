@@ -248,11 +248,12 @@ function specFailures(app: Application, ref: AppRef, project: AppProject | undef
 function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, settings: Settings): Desired {
   const spec = app.spec!;
   const source = spec.source!;
-  const { directory, helm, kustomize, tagPrefix } = source;
+  const { directory, helm, kustomize, plugin, tagPrefix } = source;
   const sourceOptions: SourceOptions = {
     ...(directory ? { directory } : {}),
     ...(helm ? { helm } : {}),
     ...(kustomize ? { kustomize } : {}),
+    ...(plugin ? { plugin } : {}),
   };
   const automated = spec.syncPolicy?.automated;
   const { server, name, namespace } = spec.destination!;
