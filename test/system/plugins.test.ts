@@ -1,23 +1,34 @@
 // Plugins on real parts: workers on NATS, in another language than ours, render what is in Git.
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { buildGo } from "@driftless/local/build";
-import { afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually, kubectl, push, useWorld } from "../harness/story.ts";
 
 const use = useWorld({ settings: { "timeout.reconciliation": "0s" } });
 let programs: string;
+let folder: string;
 const workers: ChildProcess[] = [];
 
 beforeAll(async () => {
   const { binDir } = await buildGo({
     moduleDir: join(import.meta.dirname, "../../deploy/plugins"),
-    outputs: [{ pkg: "./example", name: "plugin-example" }],
-    what: "the example plugin",
+    outputs: [
+      { pkg: "./example", name: "plugin-example" },
+      { pkg: "./adapter", name: "plugin-adapter" },
+    ],
+    what: "the plugins' programs",
   });
   programs = binDir;
+  folder = await mkdtemp(join(tmpdir(), "driftless-plugins-"));
+  // The commands of a plugin may run as another account.
+  await chmod(folder, 0o755);
 }, 600_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
 afterEach(async () => {
   for (const worker of workers.splice(0)) await end(worker);
 });
@@ -27,6 +38,36 @@ function startWorker(): ChildProcess {
   const worker = spawn(join(programs, "plugin-example"), { env, stdio: ["ignore", "inherit", "inherit"] });
   workers.push(worker);
   return worker;
+}
+
+/** Serves declarations `name: shell script`; answers when it listens. */
+async function startAdapter(
+  name: string,
+  scripts: Record<string, string>,
+): Promise<{ workDir: string; worker: ChildProcess }> {
+  const declarations = join(folder, name);
+  const workDir = join(folder, `${name}-work`);
+  await Promise.all([declarations, workDir].map((directory) => mkdir(directory, { recursive: true })));
+  for (const [plugin, script] of Object.entries(scripts)) {
+    const spec = {
+      version: "v1",
+      init: { command: ["sh", "-c", "echo $((1+1)) > init.txt"] },
+      generate: { command: ["sh", "-c"], args: [script] },
+    };
+    const declaration = {
+      apiVersion: "argoproj.io/v1alpha1",
+      kind: "ConfigManagementPlugin",
+      metadata: { name: plugin },
+      spec,
+    };
+    await writeFile(join(declarations, `${plugin}.yaml`), JSON.stringify(declaration));
+  }
+  const flags = [`--nats=${use.world.local.natsUrl}`, `--work-dir=${workDir}`, "--parallel=4", declarations];
+  const worker = spawn(join(programs, "plugin-adapter"), flags, { stdio: ["ignore", "inherit", "pipe"] });
+  workers.push(worker);
+  await once(worker.stderr!, "data");
+  worker.stderr!.pipe(process.stderr);
+  return { workDir, worker };
 }
 
 async function end(worker: ChildProcess): Promise<void> {
@@ -105,4 +146,85 @@ test("another type beside the plugin is refused", async () => {
   });
   const app = await world.applications.condition("two-types", "SPEC_INVALID");
   expect(app.status?.conditions?.[0]?.message).toContain("Helm, Plugin");
+});
+
+test("the adapter's own tests pass: what a sandboxed command can and cannot do", async () => {
+  const { stdout } = await promisify(execFile)("go", ["test", "./..."], {
+    cwd: join(import.meta.dirname, "../../deploy/plugins"),
+  }).catch((error: { stdout: string; stderr: string }) => ({ stdout: `${error.stdout}${error.stderr}` }));
+  expect(stdout).toMatch(/^ok\s+\S+adapter/m);
+}, 600_000);
+
+const CONFIG_MAP = [
+  "for file in *.txt; do",
+  'printf -- "---\\napiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: %s}\\ndata: {greeting: \\"%s %s %s %s\\"}\\n"',
+  '"${file%.txt}" "$(cat $file)" "$ARGOCD_APP_NAME" "$ARGOCD_ENV_TONE" "$PARAM_COLOURS_1"; done',
+].join(" ");
+
+test("a ConfigManagementPlugin of Argo CD renders with its environment and parameters, and a push renders it again", async () => {
+  const { world } = use;
+  await startAdapter("good", { shell: CONFIG_MAP });
+  const { url, sha } = await world.git.createRepository("shell", { "app/a.txt": "one\n", "b/b.txt": "x\n" });
+  const source = {
+    env: [{ name: "TONE", value: "$ARGOCD_APP_NAMESPACE" }],
+    parameters: [{ name: "colours", array: ["red", "blue"] }],
+  };
+  await world.applications.create({ name: "shell", repoURL: url, path: "app", ...plugin("shell-v1", source) });
+  await world.applications.synced("shell", sha);
+  expect(await greeting("shell", "a")).toBe("one shell shell blue");
+  // Init ran before, in the same directory.
+  expect(await greeting("shell", "init")).toBe("2 shell shell blue");
+  await commit("shell", url, { "app/a.txt": "two\n" });
+  await eventually("the push", async () => (await greeting("shell", "a")) === "two shell shell blue");
+});
+
+test("a plugin that fails, hangs, floods or reaches out of its directory costs its own app only, and says why", async () => {
+  const { world } = use;
+  const outside = join(folder, "outside");
+  await mkdir(outside);
+  await chmod(outside, 0o777);
+  const { workDir } = await startAdapter("bad", {
+    fails: "echo 'app/x.txt: no such thing; password=hunter2' >&2; exit 3",
+    hangs: "setsid sleep 3456 & sleep 3456",
+    floods: "while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done",
+    writes: `echo x > ${outside}/x && exit 0`,
+    garbage: "echo 'kind: [unclosed'",
+    shell: CONFIG_MAP,
+  });
+  const expected = {
+    fails: "PLUGIN_FAILED",
+    hangs: "RENDER_LIMIT",
+    floods: "RENDER_LIMIT",
+    writes: "PLUGIN_FAILED",
+    garbage: "MANIFEST_INVALID",
+  };
+  const { url, sha } = await world.git.createRepository("bad", { "app/x.txt": "x\n" });
+  for (const name of Object.keys(expected)) {
+    await world.applications.create({ name, repoURL: url, path: "app", ...plugin(name) });
+  }
+  await world.applications.create({ name: "beside", repoURL: url, path: "app", ...plugin("shell") });
+  await world.applications.synced("beside", sha);
+  const messages: Record<string, string> = {};
+  for (const [name, code] of Object.entries(expected)) {
+    const app = await world.applications.condition(name, code, 60_000);
+    messages[name] = app.status?.conditions?.[0]?.message ?? "";
+    expect(await kubectl(world, "get", "namespace", name, "--ignore-not-found")).toBe("");
+  }
+  expect(messages["fails"]).toMatch(/app\/x\.txt: no such thing/);
+  expect(messages["fails"]).not.toContain("hunter2");
+  expect(messages["floods"]).toContain("bytes");
+  expect(await readdir(outside)).toEqual([]);
+  await eventually("nothing is left of the jobs", async () => (await readdir(workDir)).length === 0);
+});
+
+test("a worker that is killed during a job loses nothing: another one does it", async () => {
+  const { world } = use;
+  const slow = await startAdapter("slow", { shared: "sleep 3457" });
+  const { url, sha } = await world.git.createRepository("shared", { "app/a.txt": "one\n" });
+  await world.applications.create({ name: "shared", repoURL: url, path: "app", ...plugin("shared") });
+  await eventually("the job is taken", async () => (await readdir(slow.workDir)).length > 0);
+  await startAdapter("quick", { shared: CONFIG_MAP });
+  await end(slow.worker);
+  await world.applications.synced("shared", sha, 110_000);
+  expect(await greeting("shared", "a")).toContain("one shared");
 });
