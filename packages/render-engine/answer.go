@@ -36,9 +36,12 @@ type RenderRequest struct {
 	Charts []ChartArchive `json:"charts"`
 	// BuildOptions is argocd-cm's kustomize.buildOptions.
 	BuildOptions string `json:"buildOptions"`
+	// Plugins find their sources by files; WasPlugin says that one had this source before.
+	Plugins   []PluginRule `json:"plugins"`
+	WasPlugin bool         `json:"wasPlugin"`
 	// PluginOutput is what the source's plugin made of the files.
 	PluginOutput *string `json:"pluginOutput"`
-	Limits       Limits `json:"limits"`
+	Limits       Limits  `json:"limits"`
 	// Files describes the raw bytes of the frame, in order.
 	Files []BundleFile `json:"files"`
 	// Complete: directories of which the bundle holds everything below. Absent: paths that do not exist.
@@ -89,7 +92,7 @@ type Reply struct {
 	Type string `json:"type,omitempty"`
 	// Plugin is the source's plugin with the repository's overrides merged in, for the parent to ask.
 	Plugin json.RawMessage `json:"plugin,omitempty"`
-	Uses *Uses  `json:"uses,omitempty"`
+	Uses   *Uses           `json:"uses,omitempty"`
 
 	Paths  []string    `json:"paths,omitempty"`
 	Charts []ChartNeed `json:"charts,omitempty"`

@@ -5,7 +5,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"path"
+	"slices"
 	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
 // pluginAsked is the answer to a job without the plugin's output.
@@ -33,17 +37,88 @@ func renderPlugin(j *job, plugin json.RawMessage) error {
 }
 
 func readEverything(b *bundle, dir string) error {
+	paths, err := pathsBelow(b, dir, nil)
+	for _, p := range paths {
+		if b.children[p] == nil {
+			b.read(p)
+		}
+	}
+	return err
+}
+
+type PluginRule struct {
+	Name     string `json:"name"`
+	FileName string `json:"fileName"`
+	Glob     string `json:"glob"`
+}
+
+func (r PluginRule) matches(paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool {
+		var matched bool
+		if r.FileName != "" {
+			matched, _ = path.Match(r.FileName, p)
+		} else if r.Glob != "" {
+			matched, _ = doublestar.Match(r.Glob, p)
+		}
+		return matched
+	})
+}
+
+// findPlugin names the plugin of a source that names none itself, by its files.
+func (j *job) findPlugin(source *Source) (found bool, err error) {
+	var options map[string]json.RawMessage
+	if source.Plugin != nil {
+		if err := json.Unmarshal(source.Plugin, &options); err != nil {
+			return false, &Failure{Code: "SPEC_INVALID", Path: "spec.source.plugin", Message: "The plugin's options have a wrong type."}
+		}
+		if name := string(options["name"]); name != "" && name != `""` && name != "null" {
+			return true, nil
+		}
+	}
+	if len(j.request.Plugins) > 0 {
+		// Another name anywhere may make it a plugin's.
+		paths, err := pathsBelow(j.bundle, j.root, nil)
+		if err != nil {
+			return false, err
+		}
+		for i := range paths {
+			paths[i] = strings.TrimPrefix(strings.TrimPrefix(paths[i], j.root), "/")
+		}
+		for _, rule := range j.request.Plugins {
+			if !rule.matches(paths) {
+				continue
+			}
+			name, _ := json.Marshal(rule.Name)
+			if options == nil {
+				options = map[string]json.RawMessage{}
+			}
+			options["name"] = name
+			source.Plugin, err = json.Marshal(options)
+			return true, err
+		}
+	}
+	if source.Plugin != nil || j.request.WasPlugin {
+		return false, &Failure{
+			Code: "PLUGIN_UNAVAILABLE", Path: "spec.source.plugin.name",
+			Message: "No declared plugin claims the files of this source; name one, or another type (`directory: {recurse: true}`).",
+		}
+	}
+	return false, nil
+}
+
+func pathsBelow(b *bundle, dir string, paths []string) ([]string, error) {
 	names, err := b.list(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range names {
 		p := join(dir, name)
-		if b.children[p] == nil {
-			b.read(p)
-		} else if err := readEverything(b, p); err != nil {
-			return err
+		paths = append(paths, p)
+		if b.children[p] != nil {
+			if paths, err = pathsBelow(b, p, paths); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return nil
+	return paths, nil
 }

@@ -256,8 +256,12 @@ func (j *job) sourceType(source *Source, names []string) (string, error) {
 	if len(explicit) > 1 {
 		return "", &Failure{Code: "SPEC_INVALID", Path: "spec.source", Message: "The source says more than one type: " + strings.Join(explicit, ", ") + "."}
 	}
-	if len(explicit) == 1 {
+	if len(explicit) == 1 && explicit[0] != "Plugin" {
 		return explicit[0], nil
+	}
+	// Plugins come before everything that names in the directory may say.
+	if found, err := j.findPlugin(source); found || err != nil {
+		return "Plugin", err
 	}
 	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization", "Chart.yaml"} {
 		if _, err := j.bundle.exists(join(j.root, name)); err != nil {

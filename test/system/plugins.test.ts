@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { buildGo } from "@driftless/local/build";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { eventually, kubectl, push, useWorld } from "../harness/story.ts";
+import { eventually, kubectl, push, run, useWorld } from "../harness/story.ts";
 
 const use = useWorld({ settings: { "timeout.reconciliation": "0s" } });
 let programs: string;
@@ -44,6 +44,7 @@ function startWorker(): ChildProcess {
 async function startAdapter(
   name: string,
   scripts: Record<string, string>,
+  discover?: Record<string, unknown>,
 ): Promise<{ workDir: string; worker: ChildProcess }> {
   const declarations = join(folder, name);
   const workDir = join(folder, `${name}-work`);
@@ -53,6 +54,7 @@ async function startAdapter(
       version: "v1",
       init: { command: ["sh", "-c", "echo $((1+1)) > init.txt"] },
       generate: { command: ["sh", "-c"], args: [script] },
+      discover,
     };
     const declaration = {
       apiVersion: "argoproj.io/v1alpha1",
@@ -227,4 +229,48 @@ test("a worker that is killed during a job loses nothing: another one does it", 
   await end(slow.worker);
   await world.applications.synced("shared", sha, 110_000);
   expect(await greeting("shared", "a")).toContain("one shared");
+});
+
+test("a source is found to be a plugin's by its files, and stays so while no worker is there", async () => {
+  const { world } = use;
+  const { url, sha } = await world.git.createRepository("found", {
+    "app/deep/x.found": "x\n",
+    "app/a.txt": "one\n",
+    "plain/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\ndata: {greeting: plain}\n",
+  });
+  const { worker } = await startAdapter("found", { found: CONFIG_MAP }, { find: { glob: "**/*.found" } });
+  const bucket = [`--server=${world.local.natsUrl}`, "kv", "get", "PLUGINS", "found-v1", "--raw"];
+  await eventually("the plugin is declared", async () =>
+    (await run(join(world.local.binDir, "nats"), bucket)).stdout.includes("found-v1"),
+  );
+  await world.applications.create({ name: "found", repoURL: url, path: "app" });
+  await world.applications.create({ name: "plain", repoURL: url, path: "plain" });
+  await world.applications.synced("found", sha);
+  await world.applications.synced("plain", sha);
+  expect(await greeting("found", "a")).toContain("one found");
+  expect(await greeting("plain", "plain")).toBe("plain");
+
+  await end(worker);
+  await commit("found", url, { "app/a.txt": "two\n" });
+  await world.applications.condition("found", "PLUGIN_UNAVAILABLE");
+  // Not even when nobody knows of the plugin any more.
+  await run(join(world.local.binDir, "nats"), [
+    `--server=${world.local.natsUrl}`,
+    "kv",
+    "del",
+    "PLUGINS",
+    "found-v1",
+    "--force",
+  ]);
+  await world.applications.patch("found", { metadata: { annotations: { "argocd.argoproj.io/refresh": "hard" } } });
+  const app = await world.applications.until(
+    "found",
+    "the hard refresh is over",
+    (one) => !one.metadata.annotations?.["argocd.argoproj.io/refresh"],
+  );
+  expect(app.status?.conditions?.[0]?.message).toContain("No declared plugin claims");
+  expect(await greeting("found", "a")).toContain("one found");
+
+  await startAdapter("found", { found: CONFIG_MAP }, { find: { glob: "**/*.found" } });
+  await eventually("it heals", async () => (await greeting("found", "a")).includes("two found"), 110_000);
 });

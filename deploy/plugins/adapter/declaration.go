@@ -29,7 +29,14 @@ type declaration struct {
 		Version  string  `json:"version"`
 		Init     command `json:"init"`
 		Generate command `json:"generate"`
-		// Discovery (nothing is found by its files) and the announcement of parameters say nothing about how to render.
+		Discover struct {
+			FileName string `json:"fileName"`
+			Find     struct {
+				command
+				Glob string `json:"glob"`
+			} `json:"find"`
+		} `json:"discover"`
+		// The announcement of parameters is for a web page.
 		PreserveFileMode bool `json:"preserveFileMode"`
 		ProvideGitCreds  bool `json:"provideGitCreds"`
 	} `json:"spec"`

@@ -89,6 +89,7 @@ func main() {
 		}
 		log.Printf("serving %s", strings.Join(p.names(), " and "))
 	}
+	go declare(nc, plugins)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if *endWithStdin {

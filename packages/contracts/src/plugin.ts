@@ -19,6 +19,22 @@ const PLUGIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 export const pluginSubject = (name: string): string | undefined =>
   PLUGIN_NAME.test(name) ? subject("plugin", encodeToken(name)) : undefined;
 
+/**
+ * What a worker may put into the bucket PLUGINS, as JSON under any key (say its name), so that sources of which nobody
+ * says the type are found by their files. It stays until somebody deletes it: whose workers are away is waited for, and
+ * never rendered as something else.
+ */
+export const PluginDeclaration = z.looseObject({
+  name: z.string().regex(PLUGIN_NAME),
+  discover: z.looseObject({
+    /** Go's path.Match on a path below the source's directory: `*` does not cross `/`. */
+    fileName: z.string().optional(),
+    /** The same with `**`; counts where there is no fileName. */
+    glob: z.string().optional(),
+  }),
+});
+export type PluginDeclaration = z.infer<typeof PluginDeclaration>;
+
 export const PluginFile = z.looseObject({
   /** From the repository's root, without a leading slash. */
   path: z.string(),

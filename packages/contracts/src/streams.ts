@@ -164,6 +164,8 @@ export interface BucketDefinition {
 export const BUCKETS = {
   /** Heartbeats of controller and repo-fetcher replicas; expiry is judged by the observer's clock. */
   replicas: { name: "REPLICAS", description: "Heartbeats of living replicas", ttlMs: 60 * SECOND, bytesMax: 8 * MIB },
+  /** What plugins say of the sources that are theirs (plugin.ts). */
+  plugins: { name: "PLUGINS", description: "Plugins that are found by a source's files", ttlMs: 0, bytesMax: 8 * MIB },
   /** What the differ remembers of applied objects, one key per Application; lost = one dry run per object. */
   records: { name: "RECORDS", description: "Records of applied objects (cache)", ttlMs: 0, bytesMax: 512 * MIB },
 } as const satisfies Record<string, BucketDefinition>;

@@ -129,6 +129,10 @@ export interface RenderJob {
   helm?: HelmOptions;
   kustomize?: KustomizeOptions;
   plugin?: PluginOptions;
+  /** Plugins that find their sources by files: the first that matches has it, where nobody says the type. */
+  plugins?: readonly { name: string; fileName?: string; glob?: string }[];
+  /** A plugin had this source before: where none matches now, it is missing. */
+  wasPlugin?: boolean;
   /** What the plugin made, in answer to an earlier `plugin`: YAML documents or JSON. */
   pluginOutput?: string;
   environment?: BuildEnvironment;
@@ -307,6 +311,8 @@ export function renderRequest(job: RenderJob): RequestFrame {
         path: job.path,
         appName: job.appName,
         source: { directory: job.directory, helm: job.helm, kustomize: job.kustomize, plugin: job.plugin },
+        plugins: job.plugins,
+        wasPlugin: job.wasPlugin,
         pluginOutput: job.pluginOutput,
         environment: job.environment,
         kubeVersion: job.kubeVersion,

@@ -50,9 +50,7 @@ export async function askPlugin(
 ): Promise<PluginOutcome> {
   const path = "spec.source.plugin.name";
   const { name } = plugin;
-  if (!name)
-    return failed("SPEC_INVALID", "The plugin's name is missing; plugins are not found by their files.", { path });
-  const subject = pluginSubject(name);
+  const subject = name && pluginSubject(name);
   if (!subject) return failed("SPEC_INVALID", "No plugin can have this name.", { path });
 
   const job: PluginJob = {

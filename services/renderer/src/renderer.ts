@@ -24,6 +24,7 @@ import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
 import type { Engine } from "@driftless/render-engine/engine";
 import type { RenderJob, RenderOutcome, RenderReads } from "@driftless/render-engine/protocol";
+import { followPlugins } from "./declared-plugins.ts";
 import { inputsOf } from "./inputs.ts";
 import { askPlugin, type PluginOutcome } from "./plugin.ts";
 import { renderKey } from "./render-key.ts";
@@ -40,7 +41,7 @@ export interface RendererContext {
 }
 
 export async function startRenderer(context: RendererContext): Promise<Service> {
-  const { bus, engine, clock, metrics, config } = context;
+  const { bus, engine, clock, logger, metrics, config } = context;
   const duration = new Histogram({
     name: "driftless_render_seconds",
     help: "Time from a render command to its answer",
@@ -53,6 +54,8 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
     labelNames: ["code"],
     registers: [metrics],
   });
+
+  const declared = await followPlugins(bus, logger);
 
   async function render(command: Command): Promise<void> {
     const started = clock.monotonic();
@@ -78,7 +81,7 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
 
   async function rendered(bytes: Uint8Array, command: Command): Promise<Answer> {
     const files = new BundleFiles(decodeBundle(bytes));
-    const job = jobOf(files, command);
+    const job = { ...jobOf(files, command), plugins: declared.rules(), wasPlugin: command.wasPlugin };
     let outcome = await engine.render(job);
     let plugin: Extract<PluginOutcome, { kind: "rendered" }> | undefined;
     if (outcome.kind === "plugin") {
@@ -152,7 +155,10 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
 
   return {
     notReady: () => (bus.connected ? undefined : "renderer: NATS is away"),
-    stop: () => work.stop(),
+    async stop() {
+      await work.stop();
+      await declared.stop();
+    },
   };
 }
 

@@ -39,6 +39,8 @@ export const RenderManifests = defineMessage({
     environment: BuildEnvironment,
     /** `kustomize.buildOptions` of argocd-cm. */
     buildOptions: z.string().optional(),
+    /** The same source was rendered by a plugin before: where no plugin claims its files now, one is missing. */
+    wasPlugin: z.boolean().optional(),
   }),
   subject: (m) => subject("cmd", "render", m.lane),
   messageId: (m) => m.requestId,

@@ -5,6 +5,7 @@ import { RenderManifests } from "@driftless/contracts/pipeline/3-render";
 import { ComputeDiff, type Target } from "@driftless/contracts/pipeline/4-diff";
 import { ApplyStep, PredictStep } from "@driftless/contracts/pipeline/5-sync";
 import { ApplicationChanged, type SyncState } from "@driftless/contracts/pipeline/6-application";
+import { wasPlugin } from "./former-type.ts";
 import type { Context } from "./context.ts";
 import type { EffectName } from "./effect-names.ts";
 import type { AppEvent } from "./events.ts";
@@ -114,6 +115,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       options: sourceOptions,
       environment: { ...environment, revision },
       buildOptions,
+      ...(wasPlugin(context) && { wasPlugin: true }),
     });
   },
 
