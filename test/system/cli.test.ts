@@ -2,7 +2,7 @@
 // one story and run in order.
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readLock } from "@driftless/local/lock";
@@ -57,9 +57,16 @@ async function ownProcesses(): Promise<ProcessIdentity[]> {
   return [lock!.holder, ...lock!.note!.parts];
 }
 
-function spawned(...args: string[]): { child: ChildProcess; text(): string; exit: Promise<number | null> } {
+interface Spawned {
+  child: ChildProcess;
+  text(): string;
+  exit: Promise<number | null>;
+}
+
+const spawned = (...args: string[]): Spawned => spawnedWith({}, ...args);
+function spawnedWith(env: Record<string, string>, ...args: string[]): Spawned {
   const child = spawn(bin, args, {
-    env: { ...process.env, ...ambient, DRIFTLESS_HOME: home },
+    env: { ...process.env, ...ambient, DRIFTLESS_HOME: home, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   children.push(child);
@@ -361,13 +368,20 @@ test("down ends every process, frees every port and leaves no file; again it is 
   expect((await driftless("down")).code).toBe(0);
 }, 60_000);
 
-test("start shows transitions live, and Ctrl-C leaves no process and no port", async () => {
-  const started = spawned("start");
+test("start shows transitions live and serves DRIFTLESS_PLUGINS, and Ctrl-C leaves no process and no port", async () => {
+  const plugins = join(folder, "plugins");
+  await mkdir(plugins);
+  const generate = { command: ["true"] };
+  const declaration = { kind: "ConfigManagementPlugin", metadata: { name: "nothing" }, spec: { generate } };
+  await writeFile(join(plugins, "nothing.yaml"), JSON.stringify(declaration));
+  const started = spawnedWith({ DRIFTLESS_PLUGINS: plugins }, "start");
   await eventually("ready", () => started.text().includes("Driftless is ready"), 120_000);
   await eventually("the first deployment is told", () => /guestbook {2}.*→ Synced/.test(started.text()), 60_000);
   expect(started.text()).toMatch(/because /);
   expect(started.text()).toMatch(/fetch [\d.]+ ms · render [\d.]+ ms/);
   const processes = await ownProcesses();
+  expect(processes).toContainEqual(expect.objectContaining({ name: "plugins" }));
+  expect(await readFile(join(home, "logs/plugins.log"), "utf8")).toContain("serving nothing");
   started.child.kill("SIGINT");
   expect(await started.exit).toBe(0);
   expect(processes.filter(isAlive)).toEqual([]);

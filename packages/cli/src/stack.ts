@@ -16,6 +16,7 @@ import { buildRenderEngine } from "@driftless/render-engine/build";
 import { CliError, usageError } from "./cli-error.ts";
 import { createExample, createNamespace } from "./example.ts";
 import { refuseBesideArgoCd } from "./own-cluster.ts";
+import { servePlugins } from "./plugins-process.ts";
 import type { Progress } from "./progress.ts";
 import { recordRun, runningHere, type RunRecord } from "./run-record.ts";
 import { superviseServices, type ServicesProcess } from "./services-process.ts";
@@ -90,6 +91,19 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     if (!ownCluster) {
       endings.push(() => cluster.close());
       await createNamespace(cluster, namespace);
+    }
+
+    const folder = process.env["DRIFTLESS_PLUGINS"];
+    if (folder) {
+      progress.update("starting the plugins");
+      const plugins = await servePlugins({
+        folder,
+        natsUrl,
+        state,
+        onProgress: ({ what, done, total }) => progress.update(`building ${what}`, done, total),
+        onRestart: (text) => progress.say(text),
+      });
+      endings.push(() => plugins.stop());
     }
 
     const apiPort = await freePort(USUAL_API_PORT);
