@@ -39,6 +39,8 @@ type RenderRequest struct {
 	// Plugins find their sources by files; WasPlugin says that one had this source before.
 	Plugins   []PluginRule `json:"plugins"`
 	WasPlugin bool         `json:"wasPlugin"`
+	// GeneratePaths are what a plugin gets beside the source's directory, relative to it or, with `/`, from the root.
+	GeneratePaths []string `json:"generatePaths"`
 	// PluginOutput is what the source's plugin made of the files.
 	PluginOutput *string `json:"pluginOutput"`
 	Limits       Limits  `json:"limits"`

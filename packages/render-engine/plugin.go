@@ -22,6 +22,11 @@ func renderPlugin(j *job, plugin json.RawMessage) error {
 	if err := readEverything(j.bundle, j.root); err != nil {
 		return err
 	}
+	for _, p := range j.request.GeneratePaths {
+		if err := j.readBeside(p); err != nil {
+			return err
+		}
+	}
 	if j.request.PluginOutput == nil {
 		return &pluginAsked{plugin}
 	}
@@ -34,6 +39,33 @@ func renderPlugin(j *job, plugin json.RawMessage) error {
 		return j.out.addJSON("", text, prefix)
 	}
 	return j.out.addRendered("", text, prefix)
+}
+
+// readBeside reads a path of the annotation manifest-generate-paths; of a pattern, the directory that it is in.
+func (j *job) readBeside(p string) error {
+	if i := strings.IndexAny(p, "*?[{"); i >= 0 {
+		p = p[:strings.LastIndexByte(p[:i], '/')+1]
+	}
+	file, inside := beneath("", j.root, p)
+	if !inside {
+		return &Failure{
+			Code: "RENDER_PATH_DENIED", Path: "metadata.annotations[argocd.argoproj.io/manifest-generate-paths]",
+			Message: "A path leads out of the repository.",
+		}
+	}
+	target, kind, err := j.bundle.find(file)
+	switch {
+	case err != nil:
+		return err
+	case kind == foundFile:
+		j.bundle.read(target)
+	case kind == foundDirectory:
+		if err := j.bundle.refuseLinksOutside(target); err != nil {
+			return err
+		}
+		return readEverything(j.bundle, target)
+	}
+	return nil
 }
 
 func readEverything(b *bundle, dir string) error {

@@ -180,6 +180,17 @@ test("a ConfigManagementPlugin of Argo CD renders with its environment and param
   await eventually("the push", async () => (await greeting("shell", "a")) === "two shell shell blue");
 });
 
+test("manifest-generate-paths gives a plugin files of elsewhere, and their pushes count", async () => {
+  const { world } = use;
+  await startAdapter("wide", { wide: `cp ../b/*.txt . && ${CONFIG_MAP}` });
+  const { url, sha } = await world.git.createRepository("wide", { "app/a.txt": "one\n", "b/b.txt": "x\n" });
+  const annotations = { "argocd.argoproj.io/manifest-generate-paths": ".;/b/*.txt" };
+  await world.applications.create({ name: "wide", repoURL: url, path: "app", annotations, ...plugin("wide") });
+  await world.applications.synced("wide", sha);
+  await commit("wide", url, { "b/b.txt": "y\n" });
+  await eventually("the push beside", async () => (await greeting("wide", "b")).startsWith("y wide"));
+});
+
 test("a plugin that fails, hangs, floods or reaches out of its directory costs its own app only, and says why", async () => {
   const { world } = use;
   const outside = join(folder, "outside");

@@ -129,6 +129,8 @@ export interface RenderJob {
   helm?: HelmOptions;
   kustomize?: KustomizeOptions;
   plugin?: PluginOptions;
+  /** What a plugin gets beside the source's own directory; relative to it, or from the repository's root with `/`. */
+  generatePaths?: readonly string[];
   /** Plugins that find their sources by files: the first that matches has it, where nobody says the type. */
   plugins?: readonly { name: string; fileName?: string; glob?: string }[];
   /** A plugin had this source before: where none matches now, it is missing. */
@@ -313,6 +315,7 @@ export function renderRequest(job: RenderJob): RequestFrame {
         source: { directory: job.directory, helm: job.helm, kustomize: job.kustomize, plugin: job.plugin },
         plugins: job.plugins,
         wasPlugin: job.wasPlugin,
+        generatePaths: job.generatePaths,
         pluginOutput: job.pluginOutput,
         environment: job.environment,
         kubeVersion: job.kubeVersion,

@@ -12,6 +12,8 @@ export const SourceOptions = z.looseObject({
   helm: z.looseObject({}).optional(),
   kustomize: z.looseObject({}).optional(),
   plugin: z.looseObject({}).optional(),
+  /** Of the annotation `manifest-generate-paths`: what a plugin gets beside the source's path. */
+  generatePaths: z.array(z.string()).optional(),
 });
 export type SourceOptions = z.infer<typeof SourceOptions>;
 

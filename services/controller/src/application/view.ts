@@ -249,11 +249,14 @@ function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, setti
   const spec = app.spec!;
   const source = spec.source!;
   const { directory, helm, kustomize, plugin, tagPrefix } = source;
+  const generatePaths = generatePathsOf(app);
   const sourceOptions: SourceOptions = {
     ...(directory ? { directory } : {}),
     ...(helm ? { helm } : {}),
     ...(kustomize ? { kustomize } : {}),
     ...(plugin ? { plugin } : {}),
+    // Other types say themselves what they read.
+    ...(generatePaths.length > 0 ? { generatePaths } : {}),
   };
   const automated = spec.syncPolicy?.automated;
   const { server, name, namespace } = spec.destination!;
@@ -301,6 +304,13 @@ function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, setti
     ignoreRules: [...settings.ignoreRules, ...ignoreRulesOf(spec.ignoreDifferences ?? [])],
     parametersHash: hash([RENDER_GENERATION, sourceOptions, source.path, appName, environment, buildOptions]),
   };
+}
+
+/** Where a plugin reads beside the source's path: Argo CD's annotation, for plugins only. */
+function generatePathsOf({ metadata, spec }: Application): string[] {
+  if (!spec?.source?.plugin) return [];
+  const text = metadata.annotations?.["argocd.argoproj.io/manifest-generate-paths"] ?? "";
+  return text.split(";").filter((path) => path !== "");
 }
 
 /** Automated operations retry 5 times unless told otherwise, manual ones only when told to; an explicit 0 is 0. */
