@@ -6,7 +6,13 @@ interface CodeInfo {
   /** True when the same request may succeed later without anybody changing anything. */
   readonly retryable: boolean;
   /** Argo CD's condition type under which the code is shown. */
-  readonly condition: "ComparisonError" | "InvalidSpecError" | "SyncError" | "DeletionError" | "UnknownError";
+  readonly condition:
+    | "ComparisonError"
+    | "InvalidSpecError"
+    | "SyncError"
+    | "PinnedWarning"
+    | "DeletionError"
+    | "UnknownError";
   /** What a person can do about it. */
   readonly remedy: string;
 }
@@ -117,6 +123,11 @@ export const FAILURE_CODES = {
   HOOK_FAILED: code("SyncError", true, "Look at the hook itself, a Job's log for one; the sync is tried again."),
   NOT_HEALTHY: code("SyncError", true, "Look at the object named; the waves after it wait until it is healthy."),
   OPERATION_SUPERSEDED: code("SyncError", false, "A newer revision is being synced instead."),
+  SYNC_PINNED: code(
+    "PinnedWarning",
+    false,
+    "Remove the annotation driftless.io/pinned-until to let the app follow Git again at once.",
+  ),
   NONDETERMINISTIC_RENDER: code(
     "ComparisonError",
     false,

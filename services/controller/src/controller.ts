@@ -42,12 +42,14 @@ import { createAdmission } from "./admission.ts";
 import type { Effect } from "./application/effects.ts";
 import type { Wish } from "./application/events.ts";
 import { wish } from "./application/look.ts";
+import { POLICY_USUAL, type Policy } from "./application/policy.ts";
 import { conditionsOf } from "./application/status.ts";
 import { viewOf, type AppView, type Settings } from "./application/view.ts";
 import { ensureCrds, ensureDefaultProject } from "./crds.ts";
 import { createHost, type Sent } from "./host.ts";
 import { controllerMetrics } from "./metrics.ts";
 import { APPLICATIONS, CONFIG_MAPS, PROJECTS } from "./resources.ts";
+import { PARAMETERS_CONFIG_MAP, policyOf } from "./command-parameters.ts";
 import { SETTINGS_CONFIG_MAP, settingsOf } from "./settings.ts";
 import { FACT_FILTERS, liveChangedFilters, ownedShards, resultFilters, triggerDurables } from "./shards.ts";
 import { createWriter } from "./writer.ts";
@@ -93,6 +95,9 @@ class Controller implements Service {
   private readonly projects = new Map<string, AppProject>();
   private readonly silentSince = new Map<string, number>();
   private settings: Settings;
+  private policy: Policy = POLICY_USUAL;
+  private cancelHard?: () => void;
+  private readonly problemsTold = new Set<string>();
   private shards: readonly number[] = [];
   private emptyManifestsDigest = "";
   private replicas!: Replicas;
@@ -171,6 +176,7 @@ class Controller implements Service {
   async stop(): Promise<void> {
     this.stopped = true;
     for (const unsubscribe of this.unsubscribe) unsubscribe();
+    this.cancelHard?.();
     for (const watch of this.watches) watch.stop();
     await this.relisten;
     await Promise.all([...this.facts, ...this.listening].map((consumption) => consumption.stop()));
@@ -196,6 +202,14 @@ class Controller implements Service {
         select: (object) => object,
         onState: ({ objects }) => this.settingsTold(objects[0]),
         onEvent: ({ type, object }) => this.settingsTold(type === "DELETED" ? undefined : object),
+      }),
+      watchResource<KubeObject>({
+        ...common,
+        resource: CONFIG_MAPS,
+        fieldSelector: `metadata.name=${PARAMETERS_CONFIG_MAP}`,
+        select: (object) => object,
+        onState: ({ objects }) => this.parametersTold(objects[0]),
+        onEvent: ({ type, object }) => this.parametersTold(type === "DELETED" ? undefined : object),
       }),
       watchResource<AppProject>({
         ...common,
@@ -232,11 +246,29 @@ class Controller implements Service {
 
   private settingsTold(configMap: KubeObject | undefined): void {
     const { settings, problems } = settingsOf(configMap, this.context.config.namespace);
-    for (const problem of problems)
-      this.context.logger.warn({ problem }, "argocd-cm has a value that is not understood");
+    this.tellProblems(SETTINGS_CONFIG_MAP, problems);
     if (JSON.stringify(settings) === JSON.stringify(this.settings)) return;
+    const hardChanged = settings.hardIntervalMs !== this.settings.hardIntervalMs;
     this.settings = settings;
     this.viewsChanged();
+    if (hardChanged) this.lookHard();
+  }
+
+  private parametersTold(configMap: KubeObject | undefined): void {
+    const { policy, problems } = policyOf(configMap);
+    this.tellProblems(PARAMETERS_CONFIG_MAP, problems);
+    if (JSON.stringify(policy) === JSON.stringify(this.policy)) return;
+    this.policy = policy;
+    this.viewsChanged();
+  }
+
+  /** Once each, however often the ConfigMap is written. */
+  private tellProblems(configMap: string, problems: readonly string[]): void {
+    for (const problem of problems) {
+      if (this.problemsTold.has(problem)) continue;
+      this.problemsTold.add(problem);
+      this.context.logger.warn({ problem }, `${configMap} has a value that is not understood or not honoured`);
+    }
   }
 
   private viewsChanged(project?: string): void {
@@ -256,7 +288,10 @@ class Controller implements Service {
 
   private viewOf(object: KubeObject | undefined): AppView | undefined {
     if (!object) return undefined;
-    const view = viewOf(object, (name) => this.projects.get(name), this.settings);
+    const view = viewOf(object, (name) => this.projects.get(name), {
+      ...this.settings,
+      policy: this.policy,
+    });
     if (!view) this.context.logger.error({ app: object.metadata.name }, "an Application cannot be read");
     return view;
   }
@@ -504,6 +539,20 @@ class Controller implements Service {
       this.watchdog();
     });
     this.unsubscribe.push(cancel);
+  }
+
+  /** `timeout.hard.reconciliation`: every so often nothing that is kept counts. */
+  private lookHard(): void {
+    this.cancelHard?.();
+    const { hardIntervalMs } = this.settings;
+    if (!hardIntervalMs || this.stopped) return;
+    const { clock } = this.context;
+    this.cancelHard = clock.setTimer(Math.max(1_000, hardIntervalMs), () => {
+      const detail = "timeout.hard.reconciliation";
+      const asked = wish("poll", clock.now(), { detail }, { freshness: "latest", hard: true, lane: "bulk" });
+      for (const uid of this.host.uids()) this.look(uid, asked);
+      this.lookHard();
+    });
   }
 
   // What is decided

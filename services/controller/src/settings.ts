@@ -10,6 +10,7 @@ const POLL_INTERVAL_MS = 120_000;
 const HONOURED = new Set([
   "timeout.reconciliation",
   "timeout.reconciliation.jitter",
+  "timeout.hard.reconciliation",
   "application.resourceTrackingMethod",
   "kustomize.buildOptions",
   "resource.customizations",
@@ -46,6 +47,9 @@ export function settingsOf(
   const pollJitterMs = jitter === "" ? undefined : parseGoDuration(jitter);
   if (jitter !== "" && pollJitterMs === undefined)
     problems.push(`timeout.reconciliation.jitter: "${jitter}" is no duration`);
+  const hard = text("timeout.hard.reconciliation");
+  const hardIntervalMs = hard === "" ? 0 : parseGoDuration(hard);
+  if (hardIntervalMs === undefined) problems.push(`timeout.hard.reconciliation: "${hard}" is no duration`);
   const ignore = systemIgnoreRules(data);
   problems.push(...ignore.problems);
   for (const key of Object.keys(data)) if (!isHonoured(key)) problems.push(`${key}: not honoured yet`);
@@ -58,6 +62,7 @@ export function settingsOf(
       trackingMethod: trackingMethod ?? "annotation",
       pollIntervalMs: pollIntervalMs ?? POLL_INTERVAL_MS,
       pollJitterMs,
+      ...(hardIntervalMs ? { hardIntervalMs } : {}),
       ignoreRules: ignore.rules,
       buildOptions: text("kustomize.buildOptions") || undefined,
     },

@@ -15,7 +15,7 @@ import type { DesiredHook, SyncPhase } from "@driftless/contracts/pipeline/4-dif
 import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
 import type { Wish } from "./events.ts";
-import { resumedOperation } from "./operation-record.ts";
+import { TERMINATED_MESSAGE, resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
 import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
 import { inventoryOf, type AppView, type Requested, type RetryPolicy } from "./view.ts";
@@ -90,6 +90,8 @@ export interface Pass {
   render?: Render;
   /** That the operation names instead of the Application's own. */
   source?: Requested;
+  /** What had been asked for when it began; what is asked for later needs another pass. */
+  request?: OperationRequest;
   timings: Omit<HopTimings, "totalMs">;
   refreshAnnotation?: string;
 }
@@ -172,8 +174,8 @@ export interface Deletion {
 export type Decision =
   | { kind: "none" }
   | { kind: "sync"; request: OperationRequest; partial: boolean }
-  /** Self-heal pacing: look again then. */
-  | { kind: "pause"; delayMs: number }
+  /** Pacing, or a pin: look again then. With a condition it is something that people should know of. */
+  | { kind: "pause"; delayMs: number; condition?: ConditionField }
   | { kind: "refuse"; condition: ConditionField };
 
 export interface Comparison {
@@ -213,6 +215,8 @@ export interface Context {
   /** What the last sync left to be shown: SyncError. */
   syncCondition?: ConditionField;
   request?: OperationRequest;
+  /** The request that the last pass was for. */
+  lookedFor?: OperationRequest;
   /** `operation` fields up to this one are taken (or refused) and may be removed. */
   takenOperationHash: string;
   operation?: Operation;
@@ -302,7 +306,7 @@ function startingState(
   return {
     ...state,
     phase: "Failed",
-    message: "Operation terminated",
+    message: TERMINATED_MESSAGE,
     finishedAt: `${new Date(now).toISOString().slice(0, 19)}Z`,
   };
 }

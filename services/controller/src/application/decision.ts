@@ -2,6 +2,7 @@
 import type { OperationField, OperationState } from "@driftless/contracts/application";
 import { failure, failureText } from "@driftless/contracts/failure";
 import type { Context, Decision, ObjectState, Render } from "./context.ts";
+import { afterFailure, failedSyncs, pinned } from "./after-failure.ts";
 import { INFO, infoOf } from "./operation-record.ts";
 import { healAttempts, healPauseMs } from "./retry-delay.ts";
 
@@ -61,15 +62,16 @@ export function nondeterministic(state: OperationState | undefined, render: Rend
   );
 }
 
-export function automatedOperation(context: Context, partial: boolean, now: number): OperationField {
+export function automatedOperation(context: Context, isHeal: boolean, now: number, failed = 0): OperationField {
   const { automated, syncOptionTexts, retry } = context.view.desired!;
   return {
     sync: {
       ...(automated!.prune ? { prune: true } : {}),
       ...(syncOptionTexts.length > 0 ? { syncOptions: syncOptionTexts } : {}),
-      ...(partial ? { autoHealAttemptsCount: healAttempts(context.heal, now) + 1 } : {}),
+      ...(isHeal ? { autoHealAttemptsCount: healAttempts(context.heal, now, context.view.policy.heal) + 1 } : {}),
     },
     initiatedBy: { automated: true },
+    ...(failed > 0 ? { info: [{ name: INFO.again, value: String(failed) }] } : {}),
     retry: retry ?? { limit: 5 },
   };
 }
@@ -79,6 +81,8 @@ export function decide(context: Context, now: number): Decision {
   const desired = view.desired;
   if (desired === undefined || render === undefined || context.operation || view.deletion) return { kind: "none" };
   if (request) {
+    // It came while that look was under way: what was found may be another revision, or another source, than it names.
+    if (context.lookedFor !== request) return { kind: "none" };
     const waitMs = (request.resumed?.retryAt ?? 0) - now;
     if (waitMs > 0 && context.verdict === "OutOfSync") return { kind: "pause", delayMs: waitMs };
     return { kind: "sync", request, partial: false };
@@ -90,29 +94,28 @@ export function decide(context: Context, now: number): Decision {
   const prune = automated.prune && !desired.options.pruneNever;
   const differing = objects.filter((object) => object.status === "OutOfSync");
   if (!differing.some((object) => !object.extra || (prune && prunable(object)))) return { kind: "none" };
+  const pin = pinned(view.policy, now);
+  if (pin) return pin;
   const state = context.operationState;
   if (nondeterministic(state, render)) return { kind: "none" };
   const attempted = alreadyAttempted(state, render);
-  if (attempted && state?.phase !== "Succeeded") {
-    const before = context.syncCondition?.message ?? `[APPLY_FAILED] ${state?.message ?? ""}`;
-    const message = before.includes("Failed last sync attempt")
-      ? before
-      : before.replace(/^(\[[A-Z_]+\] )?/, `$1Failed last sync attempt to ${render.revision}: `);
-    return { kind: "refuse", condition: { type: "SyncError", message } };
-  }
-  if (attempted && !automated.selfHeal) return { kind: "none" };
+  const hasFailed = attempted && state?.phase !== "Succeeded";
+  const wait = hasFailed ? afterFailure(context, render, now) : undefined;
+  if (wait) return wait;
+  const isHeal = attempted && !hasFailed;
+  if (isHeal && !automated.selfHeal) return { kind: "none" };
   if (prune && !automated.allowEmpty && objects.length > 0 && objects.every((object) => object.extra)) {
     const refused = failure("WIPE_REFUSED", "auto-sync will wipe out all resources");
     return { kind: "refuse", condition: { type: "SyncError", message: failureText(refused) } };
   }
-  if (attempted) {
-    const delayMs = healPauseMs(context.heal, now);
+  if (isHeal) {
+    const delayMs = healPauseMs(context.heal, now, view.policy.heal);
     if (delayMs > 0) return { kind: "pause", delayMs };
   }
   return {
     kind: "sync",
-    request: { field: automatedOperation(context, attempted, now), automated: true },
-    partial: attempted,
+    request: { field: automatedOperation(context, isHeal, now, hasFailed ? failedSyncs(state) : 0), automated: true },
+    partial: isHeal && !view.policy.healHooks,
   };
 }
 
@@ -131,6 +134,8 @@ export function mayHealAtOnce(context: Context, now: number): boolean {
     !nondeterministic(context.operationState, render) &&
     render.sourceHash === view.sourceHash &&
     context.failed === undefined &&
-    healPauseMs(context.heal, now) === 0
+    !(view.policy.healHooks && context.hooks.length > 0) &&
+    pinned(view.policy, now) === undefined &&
+    healPauseMs(context.heal, now, view.policy.heal) === 0
   );
 }

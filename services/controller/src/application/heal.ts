@@ -110,7 +110,7 @@ export function healDone(context: Context, event: EventOf<"StepApplied">): Parti
   const { at, message } = event;
   const judged = judgeHeldBack(context, message.objects, at);
   const { heal } = context;
-  const attempts = healAttempts(heal, at) + 1;
+  const attempts = healAttempts(heal, at, context.view.policy.heal) + 1;
   const managers = [...new Set(message.objects.flatMap((object) => object.takenFrom))];
   const by = managers.length > 0 ? managers.join(", ") : heal.by.join(", ") || undefined;
   const causes = [

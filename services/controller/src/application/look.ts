@@ -36,8 +36,6 @@ export const HOPS_BACK_MAX = 5;
 /** How often a render may ask for more: each asking may show another base or value file that names the next. */
 export const NEEDS_MAX = 20;
 
-const GRACE_MS = 180_000;
-
 const cause = (kind: Cause["kind"], at: number, more: Omit<Cause, "kind" | "at"> = {}): Cause => ({
   kind,
   at: rfc3339(at),
@@ -182,6 +180,7 @@ export function beginPass(context: Context, at: number): Partial<Context> {
     hopsBack: 0,
     render: retried?.render,
     ...(source && { source }),
+    ...(request && { request }),
     timings: {},
     refreshAnnotation: context.takenRefresh,
   };
@@ -433,7 +432,13 @@ export function needsPrediction(context: Context): boolean {
   if (context.operation) return false;
   const certain = context.objects.filter((object) => object.predicted || object.live === undefined);
   const decision = decide(
-    { ...context, render: renderOf(context), objects: certain, verdict: verdictOf(certain) },
+    {
+      ...context,
+      render: renderOf(context),
+      objects: certain,
+      verdict: verdictOf(certain),
+      lookedFor: context.pass?.request,
+    },
     context.now,
   );
   return decision.kind !== "sync";
@@ -474,6 +479,7 @@ export function concludePass(context: Context, at: number): Partial<Context> {
   const attempts = (context.failed?.attempts ?? 0) + 1;
   return {
     render,
+    lookedFor: pass.request,
     verdict: verdictOf(context.objects),
     verdictPending: true,
     failed: failures.length > 0 ? { failures, since: context.failed?.since ?? at, attempts, shown: true } : undefined,
@@ -492,15 +498,15 @@ export function failPass(context: Context, failures: readonly Failure[], at: num
   // A Git server or a cluster that is away for a moment says nothing about the app: its last status stays for a while.
   const transient = failures.every((one) => isPassing(one));
   const request = context.request;
-  const ended = request && !(request.resumed && transient);
+  const ended = request && request === pass?.request && !(request.resumed && transient);
   return {
     failed: {
       failures,
       since,
       attempts: (context.failed?.attempts ?? 0) + 1,
-      shown: !transient || at - since >= GRACE_MS,
+      shown: !transient || at - since >= context.view.policy.graceMs,
     },
-    verdict: !transient || at - since >= GRACE_MS ? "Unknown" : context.verdict,
+    verdict: !transient || at - since >= context.view.policy.graceMs ? "Unknown" : context.verdict,
     verdictPending: false,
     causes: pass?.causes ?? [],
     since: pass?.since ?? at,

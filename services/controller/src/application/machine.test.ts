@@ -788,6 +788,24 @@ describe("an operation that somebody asks for", () => {
     expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("main");
   });
 
+  test("that comes while a look is under way waits for a look of its own", () => {
+    const play = Play.synced({ selfHeal: true })
+      .look()
+      .fetched({ observation: 2, revision: "b".repeat(40) });
+    play.send({
+      type: "ApplicationUpdated",
+      view: view(application({ selfHeal: true }, { operation: { sync: { revision: "v1" } } })),
+    });
+    play.rendered({ manifestsDigest: "m-2", renderKey: "k-2" }).compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.sync).toBe("Synced");
+    expect(play.last("FetchSource")["source"]["targetRevision"]).toBe("v1");
+    play
+      .fetched({ revision: "1".repeat(40), observation: 3 })
+      .rendered({ manifestsDigest: "m-v1", renderKey: "k-v1" })
+      .compared([{ ...WEB, verdict: "Missing" }]);
+    expect(play.context.operation?.render.manifestsDigest).toBe("m-v1");
+  });
+
   test.each([
     ["manifests", { sync: { manifests: ["x"] } }, "operation.sync.manifests"],
     ["strategy apply", { sync: { syncStrategy: { apply: { force: true } } } }, "operation.sync.syncStrategy.apply"],

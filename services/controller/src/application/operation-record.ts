@@ -8,6 +8,8 @@ import { retryPolicy, type AppView } from "./view.ts";
 
 const PREFIX = "driftless.io/";
 
+export const TERMINATED_MESSAGE = "Operation terminated";
+
 export const INFO = {
   ...OPERATION_INFO,
   renderKey: `${PREFIX}render-key`,
@@ -15,6 +17,8 @@ export const INFO = {
   inputsDigest: `${PREFIX}inputs-digest`,
   sourceHash: `${PREFIX}source-hash`,
   variables: `${PREFIX}render-variables`,
+  /** Which of the syncs in a row that were begun on this desired state, after others had failed; absent for the first. */
+  again: `${PREFIX}sync-again`,
 } as const;
 
 export function infoOf(operation: OperationField | undefined, name: string): string | undefined {
@@ -33,7 +37,7 @@ export function withInfo(operation: Operation): OperationField {
       ? [[INFO.variables, operation.render.variables.join()] satisfies [string, string]]
       : []),
   ];
-  const theirs = (operation.field.info ?? []).filter((entry) => !entry.name?.startsWith(PREFIX));
+  const theirs = (operation.field.info ?? []).filter(({ name }) => !name?.startsWith(PREFIX) || name === INFO.again);
   return {
     ...operation.field,
     sync: { ...operation.field.sync, revision: operation.render.revision },

@@ -6,6 +6,7 @@ import type { SyncState } from "@driftless/contracts/pipeline/6-application";
 import { keyForPeople } from "@driftless/manifests/resource-key";
 import { mergeWishes, type Context, type ObjectState, type Operation } from "./context.ts";
 import { decide } from "./decision.ts";
+import { PINNED_CONDITION } from "./after-failure.ts";
 import { heldBackWish } from "./held-back.ts";
 import { HOPS_BACK_MAX, objectAllowedIn, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
 import { hookResult, leftBehind, runningState } from "./operation-state.ts";
@@ -17,13 +18,10 @@ import { retryPolicy } from "./view.ts";
 /** What the verdict leads to; a decision to refuse is shown as a condition. */
 export function takeDecision(context: Context, at: number): Partial<Context> {
   const decision = decide(context, at);
-  const shown =
-    decision.kind === "refuse"
-      ? decision.condition
-      : // An app that is in sync by itself has nothing left of a failed sync.
-        context.verdict === "Synced" && !context.request
-        ? undefined
-        : context.syncCondition;
+  const told = decision.kind === "refuse" || decision.kind === "pause" ? decision.condition : undefined;
+  // An app that is in sync by itself has nothing left of a failed sync, nor one that is no longer pinned of its pin.
+  const isOver = (context.verdict === "Synced" && !context.request) || context.syncCondition?.type === PINNED_CONDITION;
+  const shown = told ?? (isOver ? undefined : context.syncCondition);
   const left =
     decision.kind !== "sync" && context.heal.requestId === "" && context.heldBack.length > 0
       ? { heldBack: [], ...want(context, heldBackWish(context, at)) }
@@ -139,10 +137,18 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
   };
 }
 
+/**
+ * Whoever says how often to retry gets that, whatever it failed of, as in Argo CD; without being told, only what may pass by
+ * itself is tried again at once.
+ */
 export const canRetry = (context: Context): boolean => {
-  const operation = context.operation;
-  if (!operation?.outcome || operation.outcome.phase === "Succeeded" || !operation.outcome.retryable) return false;
-  return operation.retry.limit < 0 || operation.retryCount < operation.retry.limit;
+  const { operation, view } = context;
+  if (!operation?.outcome || operation.outcome.phase === "Succeeded" || operation.terminated) return false;
+  const { outcome, automated, field, retry, retryCount } = operation;
+  if (outcome.failures.some((one) => one.code === "OPERATION_SUPERSEDED")) return false;
+  const isAsked = (automated ? view.desired?.retry : field.retry) !== undefined;
+  if (!isAsked && !outcome.retryable) return false;
+  return retry.limit < 0 || retryCount < retry.limit;
 };
 
 export function scheduleRetry(context: Context, at: number): Partial<Context> {
@@ -249,12 +255,7 @@ export function endOperation(context: Context, at: number): Partial<Context> {
             type: "SyncError",
             message: `[${outcome.failures[0]!.code}] Failed last sync attempt to ${operation.render.revision}: ${outcome.message}`,
           },
-    heal:
-      operation.partial && isSucceeded
-        ? { ...context.heal, attempts: operation.field.sync?.autoHealAttemptsCount ?? 1, finishedAt: at }
-        : operation.partial
-          ? context.heal
-          : { ...context.heal, attempts: 0, finishedAt: at },
+    heal: healAfter(context, operation, isSucceeded, at),
     superseded: supersededNow ? context.superseded : 0,
     causes: operation.causes,
     since: operation.since,
@@ -269,6 +270,13 @@ export function endOperation(context: Context, at: number): Partial<Context> {
   }
   Object.assign(changes, requestAfter({ ...ended, ...changes }, at));
   return changes;
+}
+
+/** Anything but a heal begins the counting of heals anew. */
+function healAfter({ heal }: Context, operation: Operation, isSucceeded: boolean, at: number): Context["heal"] {
+  const attempts = operation.field.sync?.autoHealAttemptsCount;
+  if (!operation.automated || attempts === undefined) return { ...heal, attempts: 0, finishedAt: at };
+  return isSucceeded ? { ...heal, attempts, finishedAt: at } : heal;
 }
 
 /** An `operation` field that was written while this one ran is its turn now. */

@@ -1,4 +1,5 @@
 // Delays (pure): how long to wait before the next attempt of an operation, a heal or a look.
+import type { HealPacing } from "./policy.ts";
 import type { RetryPolicy } from "./view.ts";
 
 /** min(maxDuration, duration · factor^n), as Argo CD. */
@@ -6,9 +7,18 @@ export function retryDelayMs(policy: RetryPolicy, attempt: number): number {
   return Math.min(policy.durationMaxMs, policy.durationMs * policy.factor ** attempt);
 }
 
-const HEAL_BASE_MS = 2_000;
-const HEAL_FACTOR = 3;
-const HEAL_CAP_MS = 300_000;
+const AGAIN_BASE_MS = 10_000;
+const AGAIN_CAP_MS = 600_000;
+
+/**
+ * Between whole operations on the same desired state that failed: doubled each time up to 10 minutes, for ever, since
+ * what they failed of may pass without anybody telling (argo-cd#18442). Spread so that apps do not march in step.
+ */
+export function syncAgainDelayMs(failedSyncs: number, spread: number): number {
+  const delayMs = Math.min(AGAIN_CAP_MS, AGAIN_BASE_MS * 2 ** Math.max(0, failedSyncs - 1));
+  return Math.round(delayMs * (1 + spread / 4));
+}
+
 /** An app that was quiet for so many times the pause begins anew. */
 const HEAL_QUIET_FACTOR = 10;
 
@@ -17,18 +27,18 @@ export interface HealHistory {
   finishedAt: number;
 }
 
+const backoffMs = (attempts: number, { backoffMs: baseMs, factor, capMs }: HealPacing): number =>
+  attempts === 0 ? 0 : Math.min(capMs, baseMs * factor ** (attempts - 1));
+
 /** Heals done in a row: forgotten after a quiet time. */
-export function healAttempts(heal: HealHistory, now: number): number {
-  if (heal.attempts === 0) return 0;
-  const quietMs = Math.min(HEAL_CAP_MS, HEAL_BASE_MS * HEAL_FACTOR ** (heal.attempts - 1)) * HEAL_QUIET_FACTOR;
+export function healAttempts(heal: HealHistory, now: number, pacing: HealPacing): number {
+  const quietMs = Math.max(backoffMs(heal.attempts, pacing), pacing.timeoutMs) * HEAL_QUIET_FACTOR;
   return now - heal.finishedAt > quietMs ? 0 : heal.attempts;
 }
 
-/** How long the next heal has to wait: nothing for the first, then 2 s · 3^n up to 5 minutes since the last. */
-export function healPauseMs(heal: HealHistory, now: number): number {
-  const attempts = healAttempts(heal, now);
-  if (attempts === 0) return 0;
-  const pauseMs = Math.min(HEAL_CAP_MS, HEAL_BASE_MS * HEAL_FACTOR ** (attempts - 1));
+/** How long the next heal has to wait: nothing for the first, then the back-off since the last. */
+export function healPauseMs(heal: HealHistory, now: number, pacing: HealPacing): number {
+  const pauseMs = pacing.backoffMs === 0 ? pacing.timeoutMs : backoffMs(healAttempts(heal, now, pacing), pacing);
   return Math.max(0, heal.finishedAt + pauseMs - now);
 }
 

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { parseBackoffDuration, parseGoDuration } from "./go-duration.ts";
 import { appHealth } from "./health.ts";
+import { POLICY_USUAL } from "./policy.ts";
 import { healPauseMs, lookAgainDelayMs, retryDelayMs } from "./retry-delay.ts";
 import { mergeDiff } from "./status.ts";
 
@@ -25,10 +26,10 @@ test("retries wait as Argo CD's do: duration · factor^n up to the greatest", ()
 });
 
 test("heals wait 0, 2, 6, 18 … 300 seconds after the last, and begin anew after a quiet time", () => {
-  const at = (attempts: number) => healPauseMs({ attempts, finishedAt: 0 }, 0);
+  const at = (attempts: number) => healPauseMs({ attempts, finishedAt: 0 }, 0, POLICY_USUAL.heal);
   expect([0, 1, 2, 3, 9].map(at)).toEqual([0, 2_000, 6_000, 18_000, 300_000]);
-  expect(healPauseMs({ attempts: 2, finishedAt: 0 }, 5_000)).toBe(1_000);
-  expect(healPauseMs({ attempts: 1, finishedAt: 0 }, 30_000)).toBe(0);
+  expect(healPauseMs({ attempts: 2, finishedAt: 0 }, 5_000, POLICY_USUAL.heal)).toBe(1_000);
+  expect(healPauseMs({ attempts: 1, finishedAt: 0 }, 30_000, POLICY_USUAL.heal)).toBe(0);
 });
 
 test("looks that fail are repeated after 5 s, doubled up to 3 minutes and spread by half", () => {

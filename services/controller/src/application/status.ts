@@ -52,7 +52,7 @@ function withTimes(conditions: ConditionField[], live: readonly ConditionField[]
   });
 }
 
-function resourceStatus(object: ObjectState): ResourceStatus {
+function resourceStatus(object: ObjectState, withHealth: boolean): ResourceStatus {
   const { group, version, kind, namespace, name } = object.key;
   return {
     ...(group ? { group } : {}),
@@ -61,14 +61,14 @@ function resourceStatus(object: ObjectState): ResourceStatus {
     ...(namespace ? { namespace } : {}),
     name,
     ...(object.extraneous ? {} : { status: object.status }),
-    ...(object.health && object.live
+    ...(object.health && object.live && withHealth
       ? {
           health: {
             status: object.health.status,
             ...(object.health.message ? { message: object.health.message } : {}),
           },
         }
-      : object.live === undefined && !object.extra
+      : object.live === undefined && !object.extra && withHealth
         ? { health: { status: "Missing" } }
         : {}),
     ...(object.extra ? { requiresPruning: true } : {}),
@@ -118,7 +118,9 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
     lastTransitionTime:
       live.health?.status === health.status ? (live.health.lastTransitionTime ?? seconds(now)) : seconds(now),
   };
-  desired["resources"] = context.objects.map(resourceStatus).toSorted(inOrder);
+  desired["resources"] = context.objects
+    .map((object) => resourceStatus(object, view.policy.persistHealth))
+    .toSorted(inOrder);
   desired["history"] = context.history;
   desired["sourceType"] = render.sourceType;
   desired["summary"] = { ...live.summary, images: [...comparison.images].toSorted() };

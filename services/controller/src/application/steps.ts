@@ -138,7 +138,9 @@ export const DELAYS = {
   awaitedLook: AWAITED_LOOK_MS,
   lookAgainDelay: ({ context }: Asked) => lookAgainDelayMs(context.failed?.attempts ?? 1, look.spreadOf(context)),
   pause: ({ context, event }: Asked) =>
-    context.decision.kind === "pause" ? context.decision.delayMs : healPauseMs(context.heal, atOf(event, context)),
+    context.decision.kind === "pause"
+      ? context.decision.delayMs
+      : healPauseMs(context.heal, atOf(event, context), context.view.policy.heal),
   retryDelay: ({ context, event }: Asked) => Math.max(0, (context.operation?.retryAt ?? 0) - atOf(event, context)),
   deletionPause: ({ context }: Asked) =>
     context.deletion?.failure ? lookAgainDelayMs(context.deletion.attempts, look.spreadOf(context)) : DELETION_PAUSE_MS,

@@ -9,6 +9,7 @@ import { compareSlots, type Slot } from "@driftless/manifests/order";
 import { keyText } from "@driftless/manifests/resource-key";
 import type { Context, ObjectState, Operation } from "./context.ts";
 import { prunable } from "./decision.ts";
+import { TERMINATED_MESSAGE } from "./operation-record.ts";
 
 const ALL_RUN_MESSAGE = "successfully synced (all tasks run)";
 const NO_MORE_MESSAGE = "successfully synced (no more tasks)";
@@ -189,7 +190,7 @@ export const succeeded = (message = ALL_RUN_MESSAGE): Outcome => ({
 /** What comes next of the operation that runs. */
 export function advance(context: Context): Next {
   const operation = context.operation!;
-  if (operation.terminated) return done(failed("Operation terminated", [], false));
+  if (operation.terminated) return done(failed(TERMINATED_MESSAGE, [], false));
   if (operation.outcome) return done(operation.outcome);
   const next = operation.failing ? afterFailure(operation, operation.failing) : throughStages(context);
   const mayGiveUp = next.kind !== "done" && !operation.failing && !operation.hooks.some(isRunning);

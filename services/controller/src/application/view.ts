@@ -20,6 +20,7 @@ import { shardOf } from "@driftless/contracts/subject";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { projectDenies, unsupportedInProject } from "./project.ts";
 import { ignoreRulesOf, wrongIgnoreRules } from "./ignore-rules.ts";
+import { POLICY_USUAL, appPolicy, type AppPolicy, type Policy } from "./policy.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { unsupportedInApplication } from "./unsupported.ts";
 
@@ -34,10 +35,14 @@ export interface Settings {
   trackingMethod: Target["trackingMethod"];
   pollIntervalMs: number;
   pollJitterMs?: number;
+  /** Every so often each Application is rendered anew, whatever is kept. */
+  hardIntervalMs?: number;
   /** `kustomize.buildOptions`. */
   buildOptions?: string;
   /** Of the system; the Application's own come on top. */
   ignoreRules: IgnoreRule[];
+  /** From argocd-cmd-params-cm; Argo CD's defaults when absent. */
+  policy?: Policy;
 }
 
 export interface RetryPolicy {
@@ -88,6 +93,7 @@ export interface AppView {
   controlPlaneNamespace: string;
   pollIntervalMs: number;
   pollJitterMs?: number;
+  policy: AppPolicy;
   desired?: Desired;
   /** Why nothing is done for it, when there is no `desired`. */
   blocked: readonly Failure[];
@@ -135,15 +141,17 @@ export function viewOf(
   const project = projectOf(ref.project);
   // A status that somebody wrote by hand is not the spec: what is wrong there is left out silently.
   const wrong = reading.problems.filter((problem) => problem.path.startsWith("spec"));
-  const blocked = wrong.length > 0 ? wrong.map(specInvalid) : specFailures(app, ref, project);
-  const desired = blocked.length === 0 ? desiredOf(app, ref, project!.spec ?? {}, settings) : undefined;
   const annotations = metadata.annotations ?? {};
+  const paced = appPolicy(annotations, settings.policy ?? POLICY_USUAL);
+  const blocked = wrong.length > 0 ? wrong.map(specInvalid) : [...specFailures(app, ref, project), ...paced.wrong];
+  const desired = blocked.length === 0 ? desiredOf(app, ref, project!.spec ?? {}, settings) : undefined;
   return {
     ref,
     shard: shardOf(ref.namespace, ref.name),
     controlPlaneNamespace: settings.controlPlaneNamespace,
     pollIntervalMs: settings.pollIntervalMs,
     pollJitterMs: settings.pollJitterMs,
+    policy: paced.policy,
     desired,
     blocked,
     desiredHash: hash([
@@ -152,6 +160,7 @@ export function viewOf(
       desired?.trackingMethod,
       desired?.ignoreRules,
       desired?.parametersHash,
+      paced.policy,
       blocked,
     ]),
     sourceHash: sourceHashOf(desired),
