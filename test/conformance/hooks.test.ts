@@ -4,20 +4,10 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configMap, eventually, kubectl, kubectlJson, useWorld } from "../harness/story.ts";
 import type { World } from "../harness/world.ts";
-import { annotated, hook, job, operate } from "./sync.ts";
+import { annotated, hook, job, manualIn, operate } from "./sync.ts";
 
 const use = useWorld();
-
-async function manual(name: string, files: Record<string, string>, spec: Record<string, unknown> = {}) {
-  const { world } = use;
-  const { url } = await world.git.createRepository(
-    name,
-    Object.fromEntries(Object.entries(files).map(([file, text]) => [`app/${file}`, text])),
-  );
-  await world.applications.create({ name, repoURL: url, path: "app", automated: false, ...spec });
-  await world.applications.until(name, "compared", (app) => app.status?.sync?.status === "OutOfSync");
-  return world;
-}
+const manual = manualIn(use);
 
 const jobs = async (world: World, namespace: string) =>
   (await kubectlJson(world, "get", "jobs", "-n", namespace)).items as {
@@ -26,7 +16,7 @@ const jobs = async (world: World, namespace: string) =>
   }[];
 
 test("PreSync is over before the first object is applied, PostSync begins after; hooks are in no status", async () => {
-  const world = await manual("phases", {
+  const { world } = await manual("phases", {
     "pre.yaml": job("pre", hook("PreSync")),
     "cm.yaml": configMap("settings"),
     "post.yaml": job("post", hook("PostSync")),
@@ -57,7 +47,7 @@ test("PreSync is over before the first object is applied, PostSync begins after;
 
 test("BeforeHookCreation, the default, replaces what the last sync left; other policies delete after it", async () => {
   const policy = (name: string) => ({ "argocd.argoproj.io/hook-delete-policy": name });
-  const world = await manual("policies", {
+  const { world } = await manual("policies", {
     "again.yaml": job("again", hook("PreSync")),
     "gone.yaml": job("gone", hook("Sync", policy("HookSucceeded"))),
     "kept.yaml": job("kept", hook("Sync", policy("HookFailed,BeforeHookCreation"))),
@@ -73,7 +63,7 @@ test("BeforeHookCreation, the default, replaces what the last sync left; other p
 });
 
 test("a generated name says revision and phase, and is another for each sync", async () => {
-  const world = await manual("generated", {
+  const { world } = await manual("generated", {
     "migrate.yaml": job("migrate-", hook("PreSync"), { generated: true }),
     "cm.yaml": configMap("settings"),
   });
@@ -86,7 +76,7 @@ test("a generated name says revision and phase, and is another for each sync", a
 });
 
 test("a hook that fails ends the sync before its objects, after the SyncFail hooks", async () => {
-  const world = await manual("failing", {
+  const { world } = await manual("failing", {
     "pre.yaml": job("pre", hook("PreSync"), { fails: true }),
     "cm.yaml": configMap("settings"),
     "sorry.yaml": job("sorry", hook("SyncFail")),
@@ -107,14 +97,14 @@ test("a hook that fails ends the sync before its objects, after the SyncFail hoo
 });
 
 test("SyncFail hooks do not run when all went well, nor when the dry run refused", async () => {
-  const world = await manual("nofail", {
+  const { world } = await manual("nofail", {
     "cm.yaml": configMap("settings"),
     "sorry.yaml": job("sorry", hook("SyncFail")),
   });
   expect((await operate(world, "nofail")).status?.operationState?.phase).toBe("Succeeded");
   expect(await jobs(world, "nofail")).toEqual([]);
   await kubectl(use.world, "create", "namespace", "refused");
-  const refused = await manual("refused", {
+  const { world: refused } = await manual("refused", {
     "cm.yaml": configMap("settings"),
     "pre.yaml": job("pre", hook("PreSync"), { spec: "  completionMode: Nonsense\n" }),
     "sorry.yaml": job("sorry", hook("SyncFail")),
@@ -127,7 +117,7 @@ test("SyncFail hooks do not run when all went well, nor when the dry run refused
 });
 
 test("while a hook runs, the operation says which it waits for", async () => {
-  const world = await manual("waits", {
+  const { world } = await manual("waits", {
     "pre.yaml": job("never", hook("PreSync"), { hangs: true }),
     "cm.yaml": configMap("settings"),
   });
@@ -139,7 +129,7 @@ test("while a hook runs, the operation says which it waits for", async () => {
 });
 
 test("a Job that its TTL takes away at once has still succeeded", async () => {
-  const world = await manual("ttl", {
+  const { world } = await manual("ttl", {
     "pre.yaml": job("quick", hook("PreSync"), { spec: "  ttlSecondsAfterFinished: 0\n" }),
     "cm.yaml": configMap("settings"),
   });
@@ -149,7 +139,7 @@ test("a Job that its TTL takes away at once has still succeeded", async () => {
 });
 
 test("a hook that somebody deletes while it runs has failed", async () => {
-  const world = await manual("taken", {
+  const { world } = await manual("taken", {
     "pre.yaml": job("taken", hook("PreSync"), { hangs: true }),
     "cm.yaml": configMap("settings"),
   });
@@ -160,7 +150,7 @@ test("a hook that somebody deletes while it runs has failed", async () => {
 });
 
 test("Helm's hook annotations are understood, and its tests are not run", async () => {
-  const world = await manual("helmhooks", {
+  const { world } = await manual("helmhooks", {
     "pre.yaml": job("pre", { "helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-weight": "-5" }),
     "post.yaml": job("post", { "helm.sh/hook": "post-install", "helm.sh/hook-delete-policy": "hook-succeeded" }),
     "test.yaml": job("test", { "helm.sh/hook": "test" }),
@@ -176,7 +166,7 @@ test("Helm's hook annotations are understood, and its tests are not run", async 
 });
 
 test("an object that becomes a hook is not pruned; a foreign object of a hook's name is not deleted for it", async () => {
-  const world = await manual("foreign", { "cm.yaml": configMap("settings") });
+  const { world } = await manual("foreign", { "cm.yaml": configMap("settings") });
   await operate(world, "foreign");
   await kubectl(world, "create", "configmap", "-n", "foreign", "theirs", "--from-literal=a=b");
   const sha = await world.git.commitFiles(

@@ -1,33 +1,15 @@
 // Operations: what somebody asks for through the Application's `operation` field, and what its end says (contract §4).
 import { expect, test } from "vitest";
 import { configMap, eventually, kubectl, kubectlJson, useWorld } from "../harness/story.ts";
-import { hook, job, operate } from "./sync.ts";
+import { hook, job, manualIn, operate } from "./sync.ts";
 
 const use = useWorld();
-
-async function manual(name: string, files: Record<string, string>, spec: Record<string, unknown> = {}) {
-  const { world } = use;
-  const { url } = await world.git.createRepository(
-    name,
-    Object.fromEntries(Object.entries(files).map(([file, text]) => [`app/${file}`, text])),
-  );
-  await world.applications.create({ name, repoURL: url, path: "app", automated: false, ...spec });
-  await world.applications.until(name, "compared", (app) => app.status?.sync?.status === "OutOfSync");
-  return { world, url };
-}
+const manual = manualIn(use);
 
 const exists = async (namespace: string, kind: string, name: string) =>
   (await kubectl(use.world, "get", "-n", namespace, kind, name, "--ignore-not-found", "-o", "name")) !== "";
 const value = async (namespace: string, name = "settings") =>
   (await kubectlJson(use.world, "get", "-n", namespace, "configmap", name)).data.key as string;
-
-async function commit(name: string, files: Record<string, string | null>): Promise<string> {
-  const { world } = use;
-  const sha = await world.git.commitFiles(name, files, "change");
-  await kubectl(world, "annotate", "-n", "argocd", "application", name, "argocd.argoproj.io/refresh=normal");
-  await world.applications.until(name, "refreshed", (app) => app.status?.sync?.revision === sha);
-  return sha;
-}
 
 test("a manual sync leaves who asked, the revision, each object's result and a history entry", async () => {
   const { world } = await manual("whole", { "cm.yaml": configMap("settings") });
@@ -138,10 +120,10 @@ test("a retry with refresh takes the revision that is newest then", async () => 
 });
 
 test("a rollback brings back revision and source of a history entry, though the Application follows another", async () => {
-  const { world, url } = await manual("rolled", { "cm.yaml": configMap("settings", { key: "old" }) });
+  const { world, url, commit } = await manual("rolled", { "cm.yaml": configMap("settings", { key: "old" }) });
   const first = await operate(world, "rolled");
   const old = first.status!.history![0] as unknown as { revision: string; source: Record<string, unknown> };
-  await commit("rolled", {
+  await commit({
     "app/cm.yaml": configMap("settings", { key: "new" }),
     "other/cm.yaml": configMap("settings", { key: "elsewhere" }),
   });

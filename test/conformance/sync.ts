@@ -1,5 +1,6 @@
 // What the conformance tests of syncs share: manifests with annotations, Jobs, and an operation asked for by hand.
-import type { ApplicationObject, ApplicationStatus } from "../harness/applications.ts";
+import type { ApplicationObject, ApplicationSpec, ApplicationStatus } from "../harness/applications.ts";
+import { kubectl } from "../harness/story.ts";
 import type { World } from "../harness/world.ts";
 
 /** The manifest with these annotations. */
@@ -33,6 +34,33 @@ export const hook = (phase: string, more: Record<string, string> = {}): Record<s
   "argocd.argoproj.io/hook": phase,
   ...more,
 });
+
+/** An Application of these files (under `app/`) that syncs only when it is asked to, compared once. */
+export const manualIn =
+  (use: { readonly world: World }) =>
+  async (name: string, files: Record<string, string>, spec: Partial<ApplicationSpec> = {}) => {
+    const { world } = use;
+    const { url } = await world.git.createRepository(
+      name,
+      Object.fromEntries(Object.entries(files).map(([file, text]) => [`app/${file}`, text])),
+    );
+    await world.applications.create({ name, repoURL: url, path: "app", automated: false, ...spec });
+    await world.applications.until(name, "compared", (app) => app.status?.sync?.status === "OutOfSync");
+    return {
+      world,
+      url,
+      /** Of paths in the repository; waits until that commit is compared. */
+      commit: async (changes: Record<string, string | null>): Promise<string> => {
+        const sha = await world.git.commitFiles(name, changes, "change");
+        await kubectl(world, "annotate", "-n", "argocd", "application", name, "argocd.argoproj.io/refresh=normal");
+        await world.applications.until(name, "refreshed", (app) => app.status?.sync?.revision === sha);
+        return sha;
+      },
+      /** `job/pre`, in its destination namespace. */
+      exists: async (what: string): Promise<boolean> =>
+        (await kubectl(world, "get", "-n", name, ...what.split("/"), "--ignore-not-found", "-o", "name")) !== "",
+    };
+  };
 
 type State = NonNullable<ApplicationStatus["operationState"]>;
 

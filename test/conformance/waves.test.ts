@@ -1,9 +1,10 @@
 // Waves: what comes first, what is waited for, and in which order things go (contract §3).
 import { expect, test } from "vitest";
 import { configMap, deployment, eventually, kubectl, kubectlJson, useWorld } from "../harness/story.ts";
-import { annotated, operate } from "./sync.ts";
+import { annotated, manualIn, operate } from "./sync.ts";
 
 const use = useWorld();
+const manual = manualIn(use);
 
 /** Its pod finds no node until one has the label `gate: <name>`. */
 const gate = (name: string, extra = "") =>
@@ -12,26 +13,6 @@ const gate = (name: string, extra = "") =>
 async function open(name: string): Promise<void> {
   const { items } = await kubectlJson(use.world, "get", "nodes");
   await kubectl(use.world, "label", "node", items[0].metadata.name, `gate=${name}`, "--overwrite");
-}
-
-async function manual(name: string, files: Record<string, string>, spec: Record<string, unknown> = {}) {
-  const { world } = use;
-  const { url } = await world.git.createRepository(
-    name,
-    Object.fromEntries(Object.entries(files).map(([file, text]) => [`app/${file}`, text])),
-  );
-  await world.applications.create({ name, repoURL: url, path: "app", automated: false, ...spec });
-  await world.applications.until(name, "compared", (app) => app.status?.sync?.status === "OutOfSync");
-  return {
-    world,
-    commit: async (changes: Record<string, string | null>) => {
-      const sha = await world.git.commitFiles(name, changes, "change");
-      await kubectl(world, "annotate", "-n", "argocd", "application", name, "argocd.argoproj.io/refresh=normal");
-      await world.applications.until(name, "refreshed", (app) => app.status?.sync?.revision === sha);
-    },
-    exists: async (what: string) =>
-      (await kubectl(world, "get", "-n", name, ...what.split("/"), "--ignore-not-found", "-o", "name")) !== "",
-  };
 }
 
 const wave = (text: string, number: number, more: Record<string, string> = {}) =>

@@ -32,7 +32,7 @@ import { STREAMS } from "@driftless/contracts/streams";
 import { shardOf, subject } from "@driftless/contracts/subject";
 import { mergePatch } from "@driftless/kube/apply";
 import type { KubeClient, KubeRequest } from "@driftless/kube/client";
-import { openControlPlane, type Clusters } from "@driftless/kube/clusters";
+import { openControlPlane } from "@driftless/kube/clusters";
 import type { ApiResource } from "@driftless/kube/resource";
 import { startControlPlane } from "@driftless/local/control-plane";
 import { startLocal, type Local } from "@driftless/local/local";
@@ -83,6 +83,8 @@ export interface Hops extends AsyncDisposable {
   /** What the syncer sends. */
   syncerRequests: SentRequest[];
   differRequests: SentRequest[];
+  /** Called before each request of the syncer goes out, until it returns true: what happens right then, happens. */
+  beforeSyncer?: ((request: KubeRequest) => Promise<boolean>) | undefined;
   changes: Change[];
   resets: MessageOf<typeof LiveStateReset>[];
   /** Everything that went over NATS to or from the two, as text. */
@@ -149,13 +151,14 @@ export async function startHops(): Promise<Hops> {
     }),
   ];
 
-  const counted = async (requests: SentRequest[], name: string): Promise<Clusters> => {
+  const counted = async (requests: SentRequest[], name: string, before?: (asked: KubeRequest) => Promise<void>) => {
     const clusters = await openControlPlane({ config, clock, userAgent: name });
     const kube = clusters.controlPlane.client;
     const request = kube.request.bind(kube);
     kube.request = async <T>(asked: KubeRequest) => {
       const sent: SentRequest = { ...asked, refused: false };
       requests.push(sent);
+      await before?.(asked);
       const outcome = await request<T>(asked);
       sent.refused = outcome.kind === "error";
       return outcome;
@@ -165,14 +168,17 @@ export async function startHops(): Promise<Hops> {
   const syncerRequests: SentRequest[] = [];
   const differRequests: SentRequest[] = [];
   const differClusters = await counted(differRequests, "differ");
-  const syncerClusters = await counted(syncerRequests, "syncer");
+  const syncerClusters = await counted(syncerRequests, "syncer", async (asked) => {
+    const { beforeSyncer } = hops;
+    if (beforeSyncer && (await beforeSyncer(asked))) hops.beforeSyncer = undefined;
+  });
   const [differBus, syncerBus] = await Promise.all(["differ", "syncer"].map(connect));
   const context = (name: string) => ({ clock, logger: logger.child({ name }), metrics: new Registry(), config });
   let differ: Service = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
   const engine = createEngine({ binary: await buildRenderEngine(), children: 1 });
   const syncer = await startSyncer({ ...context("syncer"), bus: syncerBus!, clusters: syncerClusters, engine });
 
-  return {
+  const hops: Hops = {
     local,
     client,
     syncerRequests,
@@ -211,6 +217,7 @@ export async function startHops(): Promise<Hops> {
       await rm(home, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+  return hops;
 }
 
 type Answer = { name: string; message: never };

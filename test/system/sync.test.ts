@@ -357,6 +357,28 @@ describe("prune", () => {
   });
 });
 
+describe("a prune that is overtaken", () => {
+  test("does not delete an object that asks to be kept in the very moment before the delete", async () => {
+    const app = await deployed("overtaken", [configMap("stays"), configMap("goes")]);
+    await synced(app);
+    await app.render([configMap("stays")]);
+    const diff = await app.diff();
+    const prune = diff.objects.filter(({ verdict }) => verdict === "Extra").map(planned);
+    hops.beforeSyncer = async ({ method, path }) => {
+      if (method !== "DELETE" || !path.endsWith("/overtaken/configmaps/goes")) return false;
+      await hops.kubectl(["annotate", "cm/goes", "-n", "overtaken", "argocd.argoproj.io/sync-options=Prune=false"]);
+      return true;
+    };
+    const applied = await app.apply({ ...(await app.begin()), prune });
+    expect(hops.beforeSyncer).toBeUndefined();
+    expect(applied.objects[0]).toMatchObject({
+      outcome: "pruneSkipped",
+      message: expect.stringContaining("Prune=false"),
+    });
+    expect(await hops.kubectl(["get", "cm/goes", "-n", "overtaken", "-o", "name"])).toBe("configmap/goes");
+  });
+});
+
 describe("the deletion of an Application", () => {
   test("takes its objects along but what asks to stay, only while it is being deleted, and needs no manifests", async () => {
     const kept = { annotations: { "argocd.argoproj.io/sync-options": "Delete=false" } };

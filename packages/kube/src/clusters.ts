@@ -7,7 +7,7 @@ import type { Config } from "@driftless/process/config";
 import { createClient, type KubeClient } from "./client.ts";
 import { loadConfig, type ClusterConfig } from "./config.ts";
 import { createDiscovery, type Discovery } from "./discovery.ts";
-import type { ApiResource, KubeObject } from "./resource.ts";
+import { SECRETS, type KubeObject } from "./resource.ts";
 import { watchResource } from "./watch.ts";
 
 export const IN_CLUSTER_SERVER = "https://kubernetes.default.svc";
@@ -64,16 +64,6 @@ interface ClusterSecret {
   /** What the Secret restricts that Driftless does not restrict yet. */
   unsupported: string[];
 }
-
-const SECRETS: ApiResource = {
-  group: "",
-  version: "v1",
-  kind: "Secret",
-  plural: "secrets",
-  namespaced: true,
-  verbs: ["list", "watch"],
-  versions: ["v1"],
-};
 
 const SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile";
 

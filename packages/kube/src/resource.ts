@@ -12,6 +12,21 @@ export interface ApiResource {
   versions: string[];
 }
 
+const core = (kind: string, plural: string, namespaced: boolean): ApiResource => ({
+  group: "",
+  version: "v1",
+  kind,
+  plural,
+  namespaced,
+  verbs: ["get", "list", "watch"],
+  versions: ["v1"],
+});
+
+/** Kinds that are known without discovery. */
+export const NAMESPACES = core("Namespace", "namespaces", false);
+export const SECRETS = core("Secret", "secrets", true);
+export const CONFIG_MAPS = core("ConfigMap", "configmaps", true);
+
 export interface ManagedFieldsEntry {
   manager: string;
   operation: "Apply" | "Update";

@@ -14,16 +14,6 @@ const argoproj = (kind: string, plural: string): ApiResource => ({
 export const APPLICATIONS = argoproj("Application", "applications");
 export const PROJECTS = argoproj("AppProject", "appprojects");
 
-export const CONFIG_MAPS: ApiResource = {
-  group: "",
-  version: "v1",
-  kind: "ConfigMap",
-  plural: "configmaps",
-  namespaced: true,
-  verbs: ["get", "list", "watch"],
-  versions: ["v1"],
-};
-
 export const CUSTOM_RESOURCE_DEFINITIONS: ApiResource = {
   group: "apiextensions.k8s.io",
   version: "v1",

@@ -25,7 +25,7 @@ import { subject } from "@driftless/contracts/subject";
 import type { Cluster, Clusters } from "@driftless/kube/clusters";
 import { resolveDesired, type DesiredHook, type DesiredSet } from "@driftless/kube/desired-set";
 import { clusterFailure } from "@driftless/kube/cluster-failure";
-import type { ApiResource } from "@driftless/kube/resource";
+import { NAMESPACES, type ApiResource } from "@driftless/kube/resource";
 import { decodeManifests } from "@driftless/manifests/manifests-blob";
 import { trackingName } from "@driftless/manifests/tracking";
 import type { Clock } from "@driftless/process/clock";
@@ -60,16 +60,6 @@ interface Differ extends DifferContext {
 
 /** Time kept for comparing and answering, out of a command's deadline. */
 const ANSWER_MS = 2_000;
-
-const NAMESPACES: ApiResource = {
-  group: "",
-  version: "v1",
-  kind: "Namespace",
-  plural: "namespaces",
-  namespaced: false,
-  verbs: [],
-  versions: ["v1"],
-};
 
 export async function startDiffer(context: DifferContext): Promise<Service> {
   const { bus, clock, logger, metrics, config } = context;

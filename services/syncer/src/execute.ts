@@ -11,7 +11,7 @@ import type { AppliedHook, AppliedObject, PlannedObject } from "@driftless/contr
 import { jsonPatch, remove, serverSideApply } from "@driftless/kube/apply";
 import type { DesiredObject } from "@driftless/kube/desired-set";
 import { kubeError, type KubeError, type KubeOutcome } from "@driftless/kube/outcome";
-import type { ApiResource, KubeObject } from "@driftless/kube/resource";
+import { NAMESPACES, type ApiResource, type KubeObject } from "@driftless/kube/resource";
 import { migrateManagers } from "@driftless/kube/takeover";
 import { healthOf } from "@driftless/manifests/health/health";
 import { withMetadata } from "@driftless/manifests/manifest";
@@ -79,22 +79,11 @@ async function all<T>(work: Promise<T>[]): Promise<T[]> {
 
 /** The destination namespace for CreateNamespace: not tracked, so no Application ever prunes it. */
 export async function createNamespace(step: Step, name: string): Promise<Failure | undefined> {
-  const resource: ApiResource = { ...NAMESPACES };
   const text = JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
-  const outcome = await step.cluster.client.create(resource, "", text);
+  const outcome = await step.cluster.client.create(NAMESPACES, "", text);
   if (outcome.kind === "ok" || outcome.error.code === "ALREADY_EXISTS") return undefined;
-  return applyFailure(outcome.error, { group: "", version: "v1", kind: "Namespace", namespace: "", name }, resource);
+  return applyFailure(outcome.error, { group: "", version: "v1", kind: "Namespace", namespace: "", name }, NAMESPACES);
 }
-
-const NAMESPACES: ApiResource = {
-  group: "",
-  version: "v1",
-  kind: "Namespace",
-  plural: "namespaces",
-  namespaced: false,
-  verbs: [],
-  versions: ["v1"],
-};
 
 // ── apply ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
