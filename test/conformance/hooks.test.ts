@@ -128,7 +128,7 @@ test("while a hook runs, the operation says which it waits for", async () => {
   expect(await jobs(world, "waits")).toEqual([]);
 });
 
-test("a Job that its TTL takes away at once has still succeeded", async () => {
+test("A#20119: a Job that its TTL takes away at once has still succeeded", async () => {
   const { world } = await manual("ttl", {
     "pre.yaml": job("quick", hook("PreSync"), { spec: "  ttlSecondsAfterFinished: 0\n" }),
     "cm.yaml": configMap("settings"),

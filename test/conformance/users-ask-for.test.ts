@@ -1,7 +1,7 @@
 // What users of Argo CD asked for in vain, by the number of their issue: the old trouble, and that it is gone.
 import { expect, test } from "vitest";
-import { configMap, eventually, kubectl, kubectlJson, push, useWorld } from "../harness/story.ts";
-import { hook, job, operate } from "./sync.ts";
+import { configMap, deployment, eventually, kubectl, kubectlJson, push, useWorld } from "../harness/story.ts";
+import { annotated, hook, job, operate } from "./sync.ts";
 
 const use = useWorld();
 const REFRESH = "argocd.argoproj.io/refresh";
@@ -175,4 +175,46 @@ test("A#9570: a rollback of an automated app holds until its pin is taken away, 
   await rollback();
   await pinUntil(Date.now() + 2_000);
   await followsGit();
+});
+
+test("A#6055, A#23523: a sync has a deadline over all its attempts, which names what it waited for", async () => {
+  const { world } = await automated(
+    "endless",
+    { "pre.yaml": job("pre", hook("PreSync"), { hangs: true }), "cm.yaml": configMap("settings") },
+    { automated: false, annotations: { "driftless.io/sync-timeout": "3s" } },
+  );
+  const app = await operate(world, "endless", {}, undefined, { retry: { limit: 5, backoff: { duration: "1s" } } });
+  expect(app.status?.operationState).toMatchObject({
+    phase: "Failed",
+    message: "the sync took longer than 3s: waiting for completion of hook batch/Job/pre",
+  });
+  expect(app.status?.operationState).not.toHaveProperty("retryCount");
+  await eventually("the hook is gone", () =>
+    uidOf("endless", "job", "pre").then(
+      () => false,
+      () => true,
+    ),
+  );
+});
+
+test("A#4811: a wave and an object have deadlines too; what follows a failure follows", async () => {
+  const files = (annotations: Record<string, string>) => ({
+    "gate.yaml": annotated(deployment("gate", { extra: "      nodeSelector: {nowhere: really}\n" }), annotations),
+    "after.yaml": annotated(configMap("settings"), { "argocd.argoproj.io/sync-wave": "1" }),
+    "sorry.yaml": job("sorry", hook("SyncFail")),
+  });
+  const healthTimeout = { "driftless.io/health-timeout": "2s" };
+  const waveTimeout = { "driftless.io/wave-timeout": "2s" };
+  await automated("slow-object", files(healthTimeout), { automated: false });
+  const { world } = await automated("slow-wave", files({}), { automated: false, annotations: waveTimeout });
+  const waited = "waiting for healthy state of apps/Deployment/gate";
+  for (const [name, message] of [
+    ["slow-object", `apps/Deployment/gate took longer than 2s: ${waited}`],
+    ["slow-wave", `the wave took longer than 2s: ${waited}`],
+  ] as const) {
+    const app = await operate(world, name);
+    expect(app.status?.operationState).toMatchObject({ phase: "Failed", message });
+    expect(await uidOf(name, "job", "sorry")).toBeTruthy();
+    await expect(uidOf(name, "configmap", "settings")).rejects.toThrow("not found");
+  }
 });

@@ -56,6 +56,20 @@ test("a wave waits for the health of the one before, says what for, and takes it
   expect(await exists("configmap/after")).toBe(true);
 });
 
+test("between two waves is a pause where the installation asks for one", async () => {
+  const literal = "--from-literal=controller.sync.wave.delay.seconds=4";
+  await kubectl(use.world, "create", "-n", "argocd", "configmap", "argocd-cmd-params-cm", literal);
+  const { world, exists } = await manual("paused", {
+    "first.yaml": configMap("first"),
+    "second.yaml": wave(configMap("second"), 1),
+  });
+  await operate(world, "paused", {}, ({ message }) => message === "waiting for the pause between two waves");
+  expect(await exists("configmap/first")).toBe(true);
+  await kubectl(world, "delete", "-n", "argocd", "configmap", "argocd-cmd-params-cm");
+  await world.applications.until("paused", "Succeeded", (app) => app.status?.operationState?.phase === "Succeeded");
+  expect(await exists("configmap/second")).toBe(true);
+});
+
 test("in a single wave nothing is waited for", async () => {
   const { world } = await manual("single", { "gate.yaml": gate("single"), "cm.yaml": configMap("beside") });
   const app = await operate(world, "single");

@@ -122,6 +122,11 @@ export const FAILURE_CODES = {
   ),
   HOOK_FAILED: code("SyncError", true, "Look at the hook itself, a Job's log for one; the sync is tried again."),
   NOT_HEALTHY: code("SyncError", true, "Look at the object named; the waves after it wait until it is healthy."),
+  SYNC_TIMEOUT: code(
+    "SyncError",
+    true,
+    "Look at the object named; driftless.io/sync-timeout, wave-timeout and health-timeout say how long is waited.",
+  ),
   OPERATION_SUPERSEDED: code("SyncError", false, "A newer revision is being synced instead."),
   SYNC_PINNED: code(
     "PinnedWarning",

@@ -9,11 +9,14 @@ export interface ManifestAnnotations {
   delete: Consent;
   /** All sync options as `name=value`, in order. */
   syncOptions: string[];
+  /** How long a sync waits for its health, or a hook may run; absent for as long as it takes. */
+  healthTimeout?: string;
 }
 
 export const SYNC_OPTIONS = "argocd.argoproj.io/sync-options";
 const COMPARE_OPTIONS = "argocd.argoproj.io/compare-options";
 export const SYNC_WAVE = "argocd.argoproj.io/sync-wave";
+export const HEALTH_TIMEOUT = "driftless.io/health-timeout";
 export const HELM_HOOK_WEIGHT = "helm.sh/hook-weight";
 export const HELM_RESOURCE_POLICY = "helm.sh/resource-policy";
 
@@ -25,12 +28,14 @@ export const isExtraneous = (annotations: unknown): boolean =>
 export function readAnnotations(annotations: unknown): ManifestAnnotations {
   const text = (name: string) => annotationText(annotations, name);
   const syncOptions = splitList(text(SYNC_OPTIONS));
+  const healthTimeout = text(HEALTH_TIMEOUT).trim();
   const keep = splitList(text(HELM_RESOURCE_POLICY)).includes("keep");
   return {
     syncWave: wholeNumber(text(SYNC_WAVE)) ?? wholeNumber(text(HELM_HOOK_WEIGHT)) ?? 0,
     prune: keep ? "no" : consent(syncOptions, "Prune"),
     delete: keep ? "no" : consent(syncOptions, "Delete"),
     syncOptions,
+    ...(healthTimeout !== "" && { healthTimeout }),
   };
 }
 

@@ -1,6 +1,6 @@
 // What manifests may ask for by annotation and Driftless does not do yet: refused by name, never ignored. One table:
 // an issue that builds one of these takes it out here.
-import { HELM_RESOURCE_POLICY, SYNC_OPTIONS, splitList } from "./annotations.ts";
+import { HEALTH_TIMEOUT, HELM_RESOURCE_POLICY, SYNC_OPTIONS, splitList } from "./annotations.ts";
 import { HELM_HOOK, HOOK, hookWish } from "./hooks.ts";
 
 export interface UnsupportedField {
@@ -51,6 +51,7 @@ const ANNOTATIONS: Record<string, { list?: boolean; honoured: Honoured }> = {
   "argocd.argoproj.io/ignore-healthcheck": { honoured: oneOf("false") },
   "argocd.argoproj.io/ignore-resource-updates": { honoured: oneOf("false") },
   "argocd.argoproj.io/client-side-apply-migration-manager": { honoured: never },
+  [HEALTH_TIMEOUT]: { honoured: (text) => /^(\d+|(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$/.test(text) },
   [HELM_HOOK]: { list: true, honoured: (type) => type !== "pre-delete" && type !== "post-delete" },
   [HELM_RESOURCE_POLICY]: { list: true, honoured: oneOf("keep") },
 };

@@ -35,8 +35,14 @@ export function compare(input: CompareInput): ComparedObject[] {
     const key: ObjectKey = { ...prepared.key, version: resource.version };
     wanted.add(keyText(key));
     const view = input.view(resource);
+    const { healthTimeout } = prepared.annotations;
     const push = (one: ComparedObject) =>
-      compared.push({ ...one, ...(object.rules && { ruled: true }), ...object.slot });
+      compared.push({
+        ...one,
+        ...(object.rules && { ruled: true }),
+        ...(healthTimeout !== undefined && { healthTimeout }),
+        ...object.slot,
+      });
     if (kindPending) push({ ...key, verdict: "Missing", reason: "its kind comes with the same set" });
     else if (view.kind === "unreadable") push(unknown(key, view.failure));
     else push(compareDesired(key, prepared.desiredHash, view.get(key.namespace, key.name), input));

@@ -252,6 +252,9 @@ const hookOf = (hook: DesiredHook): Hook => ({
   ...(hook.generateName !== undefined && { generateName: hook.generateName }),
   phases: hook.phases,
   wave: hook.wave,
+  ...(hook.prepared.annotations.healthTimeout !== undefined && {
+    healthTimeout: hook.prepared.annotations.healthTimeout,
+  }),
   deletePolicies: hook.deletePolicies,
 });
 

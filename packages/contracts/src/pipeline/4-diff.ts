@@ -79,6 +79,8 @@ export const ComparedObject = ObjectKey.extend({
   ruled: z.boolean().optional(),
   /** Live object carries `compare-options: IgnoreExtraneous`. */
   extraneous: z.boolean().optional(),
+  /** Annotation `driftless.io/health-timeout` of the manifest: a duration. */
+  healthTimeout: z.string().optional(),
   /** When it is applied; Sync and 0 without. A Namespace or CRD has that of the first object which needs it. */
   phase: SyncPhase.optional(),
   wave: z.number().int().optional(),
@@ -95,6 +97,7 @@ export const DesiredHook = ObjectKey.extend({
   generateName: z.string().optional(),
   phases: z.array(SyncPhase),
   wave: z.number().int(),
+  healthTimeout: z.string().optional(),
   deletePolicies: z.array(z.enum(["BeforeHookCreation", "HookSucceeded", "HookFailed"])),
 });
 export type DesiredHook = z.infer<typeof DesiredHook>;

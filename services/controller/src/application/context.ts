@@ -52,6 +52,8 @@ export interface ObjectState {
   /** Why it is never pruned. */
   keep?: string;
   keepOnDelete?: string;
+  /** How long its health is waited for, as it says of itself. */
+  healthTimeout?: string;
   /** When it is applied, or (by wave, mirrored) pruned; Sync and 0 without. */
   phase?: SyncPhase;
   wave?: number;
@@ -141,9 +143,15 @@ export interface Operation {
   /** Pruned, and perhaps still on their way out. */
   deleting: readonly { key: ObjectKey; uid: string }[];
   next?: Next;
+  /** The step that is waited for, and since when. */
+  waiting?: { step: string; since: number };
+  /** The pause between two waves. */
+  pausedUntil?: number;
   /** Failed: SyncFail hooks run before that is the outcome. */
   failing?: Outcome;
   terminated: boolean;
+  /** It was its own deadline that ended it. */
+  timedOut?: Outcome;
   /** Hooks were let go of. */
   released: boolean;
   /** Counts what happened and what of it stands in the Application: a step begins only when all before it does. */

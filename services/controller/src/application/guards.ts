@@ -5,6 +5,7 @@ import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
 import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction, refreshes } from "./look.ts";
 import { deletionConsent } from "./deletion.ts";
+import { isPauseOver, overdue } from "./deadline.ts";
 import { isNews } from "./heal.ts";
 import { operationFailures } from "./operation-steps.ts";
 import { canRetry, mayRenderAgain } from "./operation.ts";
@@ -90,7 +91,9 @@ export const GUARDS = {
   mustWait: ({ context }: Asked) => context.operation!.next?.kind === "wait",
   mustRelease: ({ context }: Asked) => mustRelease(context),
   mayGoOn: ({ context }: Asked) => advance(context).kind !== "wait",
-  canRetry: ({ context }: Asked) => canRetry(context),
+  canRetry: ({ context, event }: Asked) => canRetry(context, event.at ?? context.now),
+  isOverdue: ({ context, event }: Asked) => overdue(context, event.at) !== undefined,
+  isPauseOver: ({ context, event }: Asked) => isPauseOver(context, event.at),
   isTerminated: ({ event }: Asked) =>
     event.type === "ApplicationUpdated" && event.view.status.operationState?.phase === "Terminating",
   isRetryComparison: ({ context }: Asked) =>

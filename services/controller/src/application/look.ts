@@ -403,6 +403,7 @@ function stateOf(compared: ComparedObject): ObjectState {
     extra: verdict === "Extra",
     keep: compared.keep,
     keepOnDelete: compared.keepOnDelete,
+    ...(compared.healthTimeout !== undefined && { healthTimeout: compared.healthTimeout }),
     ...(compared.phase && { phase: compared.phase }),
     ...(compared.wave && { wave: compared.wave }),
     ...(compared.pruneLast && { pruneLast: true }),

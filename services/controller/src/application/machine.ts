@@ -51,6 +51,8 @@ export const applicationMachine = setup({
     acceptStepPrediction: step("acceptStepPrediction"),
     recorded: step("recorded"),
     planStep: step("planStep"),
+    giveUp: step("giveUp"),
+    endPause: step("endPause"),
     beginStep: step("beginStep"),
     beginRecord: step("beginRecord"),
     acceptAwaited: step("acceptAwaited"),
@@ -247,7 +249,13 @@ export const applicationMachine = setup({
             waiting: {
               entry: ["sendStep", "lookAtAwaited", "writeSoon"],
               always: { guard: "mayGoOn", target: "stepping" },
-              after: { awaitedLook: { target: "waiting", reenter: true } },
+              after: {
+                awaitedLook: [
+                  { guard: "isOverdue", target: "stepping", actions: "giveUp" },
+                  { guard: "isPauseOver", target: "stepping", actions: "endPause" },
+                  { target: "waiting", reenter: true },
+                ],
+              },
               on: {
                 LiveChanged: { actions: ["noteLive", "planStep", "writeSoon"] },
                 DiffComputed: { guard: "isStepAnswer", actions: ["acceptAwaited", "planStep", "writeSoon"] },

@@ -9,8 +9,18 @@ import { verdictOf } from "./decision.ts";
 import type { EventOf } from "./events.ts";
 import { judgeHeldBack } from "./held-back.ts";
 import { applyPredictions, requestId } from "./look.ts";
+import { pauseAfterStep } from "./deadline.ts";
 import { runningState } from "./operation-state.ts";
-import { advance, applyFailed, hookProgress, isSelected, lost, supersededBy, type HookRun } from "./sync-plan.ts";
+import {
+  advance,
+  applyFailed,
+  hookProgress,
+  isSelected,
+  lost,
+  supersededBy,
+  type HookRun,
+  type Next,
+} from "./sync-plan.ts";
 
 const DRY_RUN_MESSAGE = "one or more objects failed to apply (dry run)";
 
@@ -96,10 +106,10 @@ export const supersede = (context: Context): Partial<Context> => ({
 });
 
 /** What comes next is settled: a step, a wait with its blocker named, or the end. */
-export function planStep(context: Context): Partial<Context> {
+export function planStep(context: Context, at: number): Partial<Context> {
   const before = context.operation!;
   const next = advance(context);
-  const operation: Operation = { ...before, next };
+  const operation: Operation = { ...before, next, waiting: waitingFor(before, next, at) };
   if (next.kind !== "done") operation.failing = next.failing ?? before.failing;
   else operation.outcome = next.outcome;
   const isNewlySuperseded =
@@ -111,6 +121,13 @@ export function planStep(context: Context): Partial<Context> {
     ...(isNewlySuperseded && { superseded: context.superseded + 1 }),
     ...(next.kind === "wait" && { operationState: runningState(context, operation, next.message) }),
   };
+}
+
+/** Since when this very step is waited for, however often it is planned anew. */
+function waitingFor({ waiting }: Operation, next: Next, at: number): Operation["waiting"] {
+  if (next.kind !== "wait") return undefined;
+  const step = `${next.slot.phase} ${next.slot.wave}`;
+  return waiting?.step === step ? waiting : { step, since: at };
 }
 
 /** From the moment it is sent, a hook may run. */
@@ -159,6 +176,7 @@ export function acceptStep(context: Context, event: EventOf<"StepApplied">): Par
       deleting: [...operation.deleting, ...deleting],
       failing: failures.length > 0 ? (operation.failing ?? applyFailed(failures)) : operation.failing,
       changes: operation.changes + 1,
+      pausedUntil: pauseAfterStep(context, event.at),
       timings: operationTimed(operation, "applyMs", event.at),
     },
     ...judgeHeldBack(context, results, event.at),

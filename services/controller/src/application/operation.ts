@@ -7,6 +7,7 @@ import { keyForPeople } from "@driftless/manifests/resource-key";
 import { mergeWishes, type Context, type ObjectState, type Operation } from "./context.ts";
 import { decide } from "./decision.ts";
 import { PINNED_CONDITION } from "./after-failure.ts";
+import { operationDeadline } from "./deadline.ts";
 import { heldBackWish } from "./held-back.ts";
 import { HOPS_BACK_MAX, objectAllowedIn, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
 import { hookResult, leftBehind, runningState } from "./operation-state.ts";
@@ -47,6 +48,8 @@ function attempt(context: Context, begun: Omit<Operation, "hooks" | "layout" | "
     predicted: toPredict.length === 0 && hooks.length === 0,
     deleting: [],
     next: undefined,
+    waiting: undefined,
+    pausedUntil: undefined,
     failing: undefined,
     terminated: false,
     released: false,
@@ -141,14 +144,15 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
  * Whoever says how often to retry gets that, whatever it failed of, as in Argo CD; without being told, only what may pass by
  * itself is tried again at once.
  */
-export const canRetry = (context: Context): boolean => {
+export const canRetry = (context: Context, at: number): boolean => {
   const { operation, view } = context;
   if (!operation?.outcome || operation.outcome.phase === "Succeeded" || operation.terminated) return false;
   const { outcome, automated, field, retry, retryCount } = operation;
   if (outcome.failures.some((one) => one.code === "OPERATION_SUPERSEDED")) return false;
   const isAsked = (automated ? view.desired?.retry : field.retry) !== undefined;
   if (!isAsked && !outcome.retryable) return false;
-  return retry.limit < 0 || retryCount < retry.limit;
+  const end = operationDeadline(context, operation) ?? Infinity;
+  return (retry.limit < 0 || retryCount < retry.limit) && at + retryDelayMs(retry, retryCount) < end;
 };
 
 export function scheduleRetry(context: Context, at: number): Partial<Context> {

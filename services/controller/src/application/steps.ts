@@ -3,6 +3,7 @@ import type { SyncState } from "@driftless/contracts/pipeline/6-application";
 import type { Context } from "./context.ts";
 import type { AppEvent, EventOf } from "./events.ts";
 import * as deletion from "./deletion.ts";
+import { giveUp, untilDeadline } from "./deadline.ts";
 import * as heal from "./heal.ts";
 import * as look from "./look.ts";
 import * as step from "./operation-steps.ts";
@@ -94,7 +95,9 @@ export const STEPS = {
   sendStep: timed(step.sendStep),
   acceptStepPrediction: from("StepPredicted", step.acceptStepPrediction),
   recorded: step.recorded,
-  planStep: step.planStep,
+  planStep: timed(step.planStep),
+  giveUp: timed(giveUp),
+  endPause: (context) => ({ operation: { ...context.operation!, pausedUntil: undefined } }),
   beginStep: timed(step.beginStep),
   beginRecord: step.beginRecord,
   acceptAwaited: from("DiffComputed", step.acceptAwaited),
@@ -135,7 +138,7 @@ interface Asked {
 export const DELAYS = {
   fetchDeadline: FETCH_DEADLINE_MS,
   stepDeadline: STEP_DEADLINE_MS,
-  awaitedLook: AWAITED_LOOK_MS,
+  awaitedLook: ({ context, event }: Asked) => untilDeadline(context, atOf(event, context), AWAITED_LOOK_MS),
   lookAgainDelay: ({ context }: Asked) => lookAgainDelayMs(context.failed?.attempts ?? 1, look.spreadOf(context)),
   pause: ({ context, event }: Asked) =>
     context.decision.kind === "pause"

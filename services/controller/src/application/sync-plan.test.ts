@@ -54,6 +54,26 @@ const next = (...args: Parameters<typeof context>) => summary(advance(context(..
 const missing = { status: "OutOfSync", live: undefined, health: undefined } as const;
 
 describe("what comes next", () => {
+  test("after a failure is one wave of SyncFail hooks after the other, whatever becomes of them", () => {
+    const failing = { phase: "Failed" as const, message: "no", retryable: true, failures: [] };
+    const hooks = (first: HookRun["state"], second: HookRun["state"] = "pending") => [
+      hook("late", { phase: "SyncFail", wave: 1, state: second }),
+      hook("early", { phase: "SyncFail", wave: -1, state: first }),
+    ];
+    expect(next([], hooks("pending"), { failing })).toBe("SyncFail -1: early");
+    expect(next([], hooks("running"), { failing })).toBe("waiting for completion of hook batch/Job/early");
+    expect(next([], hooks("failed"), { failing })).toBe("SyncFail 1: late");
+    expect(next([], hooks("failed", "succeeded"), { failing })).toMatch(/^Failed: no\n/);
+  });
+
+  test("is a pause between two steps where one is asked for, not before what is waited for", () => {
+    const objects = [object("a"), object("b", { ...missing, wave: 1 })];
+    expect(next(objects, [], { pausedUntil: 1 })).toBe("waiting for the pause between two waves");
+    expect(next([object("a", { health: { status: "Progressing" } }), objects[1]!], [], { pausedUntil: 1 })).toBe(
+      "waiting for healthy state of apps/Deployment/a",
+    );
+  });
+
   test("is the lowest wave of the first phase that has something to do", () => {
     const objects = [object("b", { ...missing, wave: 1 }), object("a", { ...missing, wave: -1 })];
     expect(next(objects, [hook("pre"), hook("post", { phase: "PostSync" })])).toBe("PreSync 0: pre");

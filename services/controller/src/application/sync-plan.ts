@@ -13,6 +13,7 @@ import { TERMINATED_MESSAGE } from "./operation-record.ts";
 
 const ALL_RUN_MESSAGE = "successfully synced (all tasks run)";
 const NO_MORE_MESSAGE = "successfully synced (no more tasks)";
+const PAUSE_MESSAGE = "waiting for the pause between two waves";
 const UNSUCCESSFUL_MESSAGE = "one or more synchronization tasks completed unsuccessfully";
 const SYNC_FAIL_MESSAGE = "one or more SyncFail hooks failed";
 const SUPERSEDED_MAX = 3;
@@ -33,6 +34,10 @@ export interface HookRun {
   live?: LiveIdentity;
   /** Looks in a row that did not see it: a watch may be a moment behind the apply. */
   unseen?: number;
+  /** How long it may take, as it says of itself. */
+  healthTimeout?: string;
+  /** It took longer than it may, and is taken away. */
+  overdue?: boolean;
 }
 
 export interface Outcome {
@@ -51,9 +56,15 @@ export interface Layout {
   pruneWaves: Readonly<Record<string, number>>;
 }
 
+export interface Blocker {
+  /** `apps/Deployment/web`. */
+  name: string;
+  healthTimeout?: string;
+}
+
 export type Next =
   | { kind: "apply"; slot: Slot; apply: PlannedObject[]; prunes: PlannedObject[]; hooks: HookRun[]; failing?: Outcome }
-  | { kind: "wait"; message: string; failing?: Outcome }
+  | { kind: "wait"; slot: Slot; message: string; blockers: Blocker[]; failing?: Outcome }
   | { kind: "done"; outcome: Outcome };
 
 type Planned = Pick<Operation, "field" | "prune" | "options" | "hooks">;
@@ -105,6 +116,7 @@ export function hookRuns(
         run,
         state: "pending",
         message: "",
+        ...(hook.healthTimeout !== undefined && { healthTimeout: hook.healthTimeout }),
       };
     }),
   );
@@ -173,7 +185,7 @@ function stagesOf(context: Context): Stage[] {
 
 const done = (outcome: Outcome): Next => ({ kind: "done", outcome });
 
-const failed = (message: string, failures: readonly Failure[], retryable: boolean): Outcome => ({
+export const failed = (message: string, failures: readonly Failure[], retryable: boolean): Outcome => ({
   phase: "Failed",
   message,
   retryable,
@@ -190,7 +202,7 @@ export const succeeded = (message = ALL_RUN_MESSAGE): Outcome => ({
 /** What comes next of the operation that runs. */
 export function advance(context: Context): Next {
   const operation = context.operation!;
-  if (operation.terminated) return done(failed(TERMINATED_MESSAGE, [], false));
+  if (operation.terminated) return done(operation.timedOut ?? failed(TERMINATED_MESSAGE, [], false));
   if (operation.outcome) return done(operation.outcome);
   const next = operation.failing ? afterFailure(operation, operation.failing) : throughStages(context);
   const mayGiveUp = next.kind !== "done" && !operation.failing && !operation.hooks.some(isRunning);
@@ -207,6 +219,7 @@ function throughStages(context: Context): Next {
     const apply = objects.filter(({ status }) => status === "OutOfSync");
     const toRun = hooks.filter(({ state }) => state === "pending");
     if (apply.length > 0 || prunes.length > 0 || toRun.length > 0) {
+      if (operation.pausedUntil !== undefined) return { kind: "wait", slot, message: PAUSE_MESSAGE, blockers: [] };
       return { kind: "apply", slot, apply: apply.map(planned), prunes: prunes.map(planned), hooks: toRun };
     }
     const isLast = compareSlots(slot, layout.last) >= 0;
@@ -219,19 +232,24 @@ function throughStages(context: Context): Next {
       return afterFailure(operation, outcome);
     }
     const running = hooks.filter(isRunning);
-    if (running.length > 0) return waiting("completion of hook", running, "hooks");
+    if (running.length > 0) return waiting(slot, "completion of hook", running, "hooks");
     const unhealthy = gated.filter(({ health }) => health !== undefined && health.status !== "Healthy");
-    if (unhealthy.length > 0) return waiting("healthy state of", unhealthy, "resources");
-    if (!isLast && operation.deleting.length > 0) return waiting("deletion of", operation.deleting, "resources");
+    if (unhealthy.length > 0) return waiting(slot, "healthy state of", unhealthy, "resources");
+    if (!isLast && operation.deleting.length > 0) return waiting(slot, "deletion of", operation.deleting, "resources");
   }
   return done(succeeded(layout.lastHasHooks || stages.length === 0 ? NO_MORE_MESSAGE : ALL_RUN_MESSAGE));
 }
 
 /** As Argo CD says it: `waiting for completion of hook batch/Job/migrate and 2 more hooks`. */
-function waiting(what: string, blockers: readonly { key: ObjectKey }[], many: string): Next {
-  const { group, kind, name } = blockers[0]!.key;
+function waiting(
+  slot: Slot,
+  what: string,
+  awaited: readonly { key: ObjectKey; healthTimeout?: string }[],
+  many: string,
+): Next {
+  const blockers = awaited.map((one) => ({ name: nameOf(one), healthTimeout: one.healthTimeout }));
   const more = blockers.length > 1 ? ` and ${blockers.length - 1} more ${many}` : "";
-  return { kind: "wait", message: `waiting for ${what} ${group}/${kind}/${name}${more}` };
+  return { kind: "wait", slot, message: `waiting for ${what} ${blockers[0]!.name}${more}`, blockers };
 }
 
 const nameOf = ({ key: { group, kind, name } }: { key: ObjectKey }): string => `${group}/${kind}/${name}`;
@@ -248,14 +266,18 @@ function objectFailure(object: ObjectState): Failure[] {
   return why(`${nameOf(object)}: ${object.health.message ?? "Degraded"}`);
 }
 
-/** SyncFail hooks run, all at once, and what failed before stays the outcome whatever becomes of them. */
+/** SyncFail hooks run, wave by wave, and what failed before stays the outcome whatever becomes of them. */
 function afterFailure(operation: Operation, outcome: Outcome): Next {
   const hooks = operation.hooks.filter(({ phase }) => phase === "SyncFail");
-  const toRun = hooks.filter(({ state }) => state === "pending");
-  const slot: Slot = { phase: "SyncFail", wave: 0 };
-  if (toRun.length > 0) return { kind: "apply", slot, apply: [], prunes: [], hooks: toRun, failing: outcome };
-  const running = hooks.filter(isRunning);
-  if (running.length > 0) return { ...waiting("completion of hook", running, "hooks"), failing: outcome } as Next;
+  for (const wave of [...new Set(hooks.map((hook) => hook.wave))].toSorted((a, b) => a - b)) {
+    const slot: Slot = { phase: "SyncFail", wave };
+    const ofWave = hooks.filter((hook) => hook.wave === wave);
+    const toRun = ofWave.filter(({ state }) => state === "pending");
+    if (toRun.length > 0) return { kind: "apply", slot, apply: [], prunes: [], hooks: toRun, failing: outcome };
+    const running = ofWave.filter(isRunning);
+    if (running.length > 0)
+      return { ...waiting(slot, "completion of hook", running, "hooks"), failing: outcome } as Next;
+  }
   const bad = hooks.flatMap(hookFailure);
   if (bad.length === 0) return done(outcome);
   const reasons = bad.map(({ message }) => message).join(",");
@@ -325,6 +347,6 @@ export function releases(operation: Operation) {
     .map((hook) => ({
       ...hook.key,
       run: hook.run,
-      remove: isRunning(hook) ? terminated : hook.deletePolicies.includes(policy),
+      remove: isRunning(hook) ? terminated : hook.overdue === true || hook.deletePolicies.includes(policy),
     }));
 }
