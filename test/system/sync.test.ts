@@ -316,7 +316,7 @@ describe("prune", () => {
       "ConfigMap/kept: Extra",
       "ConfigMap/stays: Synced",
     ]);
-    expect(diff.objects.find(({ name }) => name === "kept")?.keep).toContain("Prune=false");
+    expect(diff.objects.find(({ name }) => name === "kept")?.consents).toEqual({ prune: "no" });
     expect(outcomes(applied!.objects)).toEqual(["ConfigMap/goes: pruned", "ConfigMap/kept: pruneSkipped"]);
     const left = await hops.kubectl(["get", "cm", "-n", "prune", "-o", "name"]);
     expect(left.split("\n").toSorted()).toEqual([

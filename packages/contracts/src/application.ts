@@ -167,6 +167,9 @@ export const ResourceStatus = z.looseObject({
   status: text.optional(),
   health: HealthField.optional(),
   requiresPruning: z.boolean().optional(),
+  requiresDeletionConfirmation: z.boolean().optional(),
+  hook: z.boolean().optional(),
+  syncWave: whole.optional(),
 });
 export type ResourceStatus = z.infer<typeof ResourceStatus>;
 

@@ -1,12 +1,10 @@
 // What the annotations of a manifest ask of a sync, read once. Which of them may be used at all says unsupported.ts.
-
-export type Consent = "yes" | "no" | "confirm";
+import { consentsIn, type Consents } from "./consent.ts";
 
 export interface ManifestAnnotations {
   /** `argocd.argoproj.io/sync-wave`, else `helm.sh/hook-weight`, 0 without them. */
   syncWave: number;
-  prune: Consent;
-  delete: Consent;
+  consents: Consents;
   /** All sync options as `name=value`, in order. */
   syncOptions: string[];
   /** How long a sync waits for its health, or a hook may run; absent for as long as it takes. */
@@ -29,11 +27,9 @@ export function readAnnotations(annotations: unknown): ManifestAnnotations {
   const text = (name: string) => annotationText(annotations, name);
   const syncOptions = splitList(text(SYNC_OPTIONS));
   const healthTimeout = text(HEALTH_TIMEOUT).trim();
-  const keep = splitList(text(HELM_RESOURCE_POLICY)).includes("keep");
   return {
     syncWave: wholeNumber(text(SYNC_WAVE)) ?? wholeNumber(text(HELM_HOOK_WEIGHT)) ?? 0,
-    prune: keep ? "no" : consent(syncOptions, "Prune"),
-    delete: keep ? "no" : consent(syncOptions, "Delete"),
+    consents: consentsIn(syncOptions),
     syncOptions,
     ...(healthTimeout !== "" && { healthTimeout }),
   };
@@ -54,9 +50,4 @@ export function splitList(text: string): string[] {
 
 function wholeNumber(text: string): number | undefined {
   return /^[+-]?\d{1,9}$/.test(text) ? Number(text) : undefined;
-}
-
-function consent(options: string[], name: "Prune" | "Delete"): Consent {
-  if (options.includes(`${name}=false`)) return "no";
-  return options.includes(`${name}=confirm`) ? "confirm" : "yes";
 }

@@ -101,10 +101,12 @@ test("an empty body is an object of its head only", () => {
 });
 
 test.each([
-  [{}, { prune: "yes", delete: "yes", syncWave: 0 }],
-  [{ "argocd.argoproj.io/sync-options": "Prune=false, Delete=confirm" }, { prune: "no", delete: "confirm" }],
-  [{ "argocd.argoproj.io/sync-options": "Prune=confirm" }, { prune: "confirm", delete: "yes" }],
-  [{ "helm.sh/resource-policy": "keep" }, { prune: "no", delete: "no" }],
+  [{}, { consents: {}, syncWave: 0 }],
+  [
+    { "argocd.argoproj.io/sync-options": "Prune=false, Delete=confirm" },
+    { consents: { prune: "no", delete: "confirm" } },
+  ],
+  [{ "argocd.argoproj.io/sync-options": "Prune=confirm" }, { consents: { prune: "confirm" } }],
   [{ "argocd.argoproj.io/sync-wave": "-3" }, { syncWave: -3 }],
 ])("the annotations %j are read", (annotations, expected) => {
   expect(prepare(manifest({ metadata: { name: "c", annotations } }), options()).annotations).toMatchObject(expected);

@@ -6,6 +6,7 @@ import type { ComparedObject } from "@driftless/contracts/pipeline/4-diff";
 import type { DesiredSet } from "@driftless/kube/desired-set";
 import type { ApiResource } from "@driftless/kube/resource";
 import { isNewer } from "@driftless/kube/resource-version";
+import { stricter } from "@driftless/manifests/consent";
 import { keyForPeople, keyText, type ResourceKey } from "@driftless/manifests/resource-key";
 import { isTracked, type TrackingMethod } from "@driftless/manifests/tracking";
 import type { Remembered } from "./judge.ts";
@@ -45,7 +46,14 @@ export function compare(input: CompareInput): ComparedObject[] {
       });
     if (kindPending) push({ ...key, verdict: "Missing", reason: "its kind comes with the same set" });
     else if (view.kind === "unreadable") push(unknown(key, view.failure));
-    else push(compareDesired(key, prepared.desiredHash, view.get(key.namespace, key.name), input));
+    else {
+      const live = view.get(key.namespace, key.name);
+      const consents = stricter(prepared.annotations.consents, live?.consents ?? {});
+      push({
+        ...compareDesired(key, prepared.desiredHash, live, input),
+        ...((consents.prune || consents.delete) && { consents }),
+      });
+    }
   }
   // An object that became a hook is still in Git.
   for (const { prepared } of desired.hooks ?? []) wanted.add(keyText(prepared.key));
@@ -127,7 +135,8 @@ function extra(key: ObjectKey, live: Seen): ComparedObject {
     reason: "no longer desired",
     ...(live.health && { health: live.health }),
     ...(live.keep !== undefined && { keep: live.keep }),
-    ...(live.keepOnDelete !== undefined && { keepOnDelete: live.keepOnDelete }),
+    ...(live.consents && { consents: live.consents }),
+    ...(live.deleting && { deleting: [...live.deleting] }),
     ...(live.wave !== undefined && { wave: live.wave }),
     ...(live.pruneLast && { pruneLast: true }),
     ...(live.extraneous && { extraneous: true }),

@@ -267,7 +267,7 @@ function awaitedObject(key: ObjectKey, found: InventoryKind, view: (kind: ApiRes
   const seen = kind.get(key.namespace, key.name);
   if (!seen) return [key];
   const { uid, resourceVersion, health, deleting } = seen;
-  return [{ ...key, live: { uid, resourceVersion }, ...(health && { health }), ...(deleting && { deleting }) }];
+  return [{ ...key, live: { uid, resourceVersion }, ...(health && { health }), ...(deleting && { deleting: true }) }];
 }
 
 const failed = (why: Failure): Outcome => ({ kind: "failed", failures: [why] });

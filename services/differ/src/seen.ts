@@ -6,6 +6,7 @@ import { canonicalJson } from "@driftless/kube/canonical-json";
 import type { KubeObject, ManagedFieldsEntry } from "@driftless/kube/resource";
 import { isExtraneous, readAnnotations } from "@driftless/manifests/annotations";
 import { healthOf, type Health } from "@driftless/manifests/health/health";
+import type { Consents } from "@driftless/manifests/consent";
 import { keepReason } from "@driftless/manifests/keep";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
 import { ownerOf, TRACKING_LABEL } from "@driftless/manifests/tracking";
@@ -17,15 +18,16 @@ export interface Seen {
   owner?: string;
   /** Application by tracking label. */
   instance?: string;
-  /** Why it is not pruned, and why it stays when its Application is deleted. */
+  /** Why it is never deleted. */
   keep?: string;
-  keepOnDelete?: string;
+  consents?: Consents;
   health?: Health;
   /** Of its annotations, for the order of pruning. */
   wave?: number;
   pruneLast?: boolean;
   extraneous?: boolean;
-  deleting?: boolean;
+  /** On its way out, held by these finalizers. */
+  deleting?: readonly string[];
   /** Time of our own managedFields entry: another one than the record's means an apply not yet told of. */
   appliedAt?: string;
   /** Imprint along `footprint`, which is that of the record at the time. */
@@ -52,23 +54,22 @@ export function observe(object: KubeObject, key: ResourceKey, footprint?: Footpr
   const owner = ownerOf(metadata.annotations, key);
   const instance = metadata.labels?.[TRACKING_LABEL];
   const keep = keepReason(metadata);
-  const keepOnDelete = keepReason(metadata, "delete");
   const health = healthOf(object);
   const appliedAt = ownEntry(object)?.time;
   const seen: Seen = { uid: metadata.uid, resourceVersion: metadata.resourceVersion };
   if (owner !== undefined) seen.owner = owner;
   if (instance !== undefined) seen.instance = instance;
   if (keep !== undefined) seen.keep = keep;
-  if (keepOnDelete !== undefined) seen.keepOnDelete = keepOnDelete;
   if (health !== undefined) seen.health = health;
   if (appliedAt !== undefined) seen.appliedAt = appliedAt;
   if (metadata.annotations) {
-    const { syncWave, syncOptions } = readAnnotations(metadata.annotations);
+    const { syncWave, syncOptions, consents } = readAnnotations(metadata.annotations);
     if (syncWave !== 0) seen.wave = syncWave;
+    if (consents.prune || consents.delete) seen.consents = consents;
     if (syncOptions.includes("PruneLast=true")) seen.pruneLast = true;
     if (isExtraneous(metadata.annotations)) seen.extraneous = true;
   }
-  if (metadata.deletionTimestamp !== undefined) seen.deleting = true;
+  if (metadata.deletionTimestamp !== undefined) seen.deleting = metadata.finalizers ?? [];
   if (footprint) {
     seen.footprint = footprint;
     seen.imprint = imprintOf(object, footprint);

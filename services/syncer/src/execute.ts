@@ -299,6 +299,8 @@ async function pruneObject(step: Execution, planned: PlannedObject): Promise<App
       app: { name: step.app.name, trackingName: trackingNameOf(step) },
       trackingMethod: step.target.trackingMethod,
       purpose: step.claim.purpose === "delete" ? "delete" : "prune",
+      usual: step.consents,
+      approved: step.approved,
     });
     if (decision.kind === "skip") return skipped(planned, decision.reason);
     const removed = await step.limit(() =>

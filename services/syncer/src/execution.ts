@@ -2,6 +2,7 @@
 import type { Failure } from "@driftless/contracts/failure";
 import type { LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
 import type { FieldDifference } from "@driftless/contracts/pipeline/5-sync";
+import type { Consents } from "@driftless/manifests/consent";
 import type { ApiResource } from "@driftless/kube/resource";
 import type { Claim } from "./operation.ts";
 import type { Step } from "./step.ts";
@@ -11,6 +12,9 @@ export interface Execution extends Step {
   propagation: "Foreground" | "Background" | "Orphan";
   /** What a prediction found a moment ago for exactly this object, if it was made here. */
   predicted(key: ObjectKey, live: LiveIdentity): { fields: FieldDifference[]; managers: string[] } | undefined;
+  /** Of the Application, and whether a person approved of what wants a confirmation. */
+  consents?: Consents;
+  approved: boolean;
   /** keyTexts of the whole set: none of these is pruned. */
   isDesired(key: ObjectKey): boolean;
 }

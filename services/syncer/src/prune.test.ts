@@ -54,7 +54,9 @@ test.each<[string, Partial<PruneInput>]>([
   ],
   ["P3: being deleted", { live: live({ deletionTimestamp: "2026-01-01T00:00:00Z" }) }],
   ["P3: Prune=false", { live: live({}, { [OPTIONS]: "Prune=false" }) }],
-  ["P3: Prune=confirm", { live: live({}, { [OPTIONS]: "Prune=confirm" }) }],
+  ["P3: Prune=confirm without an approval", { live: live({}, { [OPTIONS]: "Prune=confirm" }) }],
+  ["P3: silent under an app's Prune=false", { usual: { prune: "no" } }],
+  ["P3: silent under an app's Prune=confirm", { usual: { prune: "confirm" } }],
   ["P3: kept by Helm", { live: live({}, { "helm.sh/resource-policy": "keep" }) }],
   ["P3: a CRD", { planned: { ...planned, group: "apiextensions.k8s.io", kind: "CustomResourceDefinition" } }],
   ["P4: another object of that name", { live: live({ uid: "v" }) }],
@@ -65,6 +67,20 @@ test.each<[string, Partial<PruneInput>]>([
   ],
 ])("an object is kept that is %s", (_title, more) => {
   expect(decide(more).kind).toBe("skip");
+});
+
+test("the object's own word counts before its Application's, and an approval ends what waits for one", () => {
+  expect(decide({ live: live({}, { [OPTIONS]: "Prune=true" }), usual: { prune: "no" } }).kind).toBe("prune");
+  expect(decide({ live: live({}, { [OPTIONS]: "Prune=false" }), usual: { prune: "yes" }, approved: true }).kind).toBe(
+    "skip",
+  );
+  expect(decide({ live: live({}, { [OPTIONS]: "Prune=confirm" }), approved: true }).kind).toBe("prune");
+});
+
+test("an object that asks for a confirmation of its pruning asks for one when its Application goes, too", () => {
+  const guarded = { purpose: "delete", live: live({}, { [OPTIONS]: "Prune=confirm" }) } as const;
+  expect(decide(guarded).kind).toBe("skip");
+  expect(decide({ ...guarded, approved: true }).kind).toBe("prune");
 });
 
 test("when the Application itself is deleted, Delete=false keeps and Prune=false does not", () => {

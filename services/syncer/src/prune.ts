@@ -2,10 +2,13 @@
 //
 // P1  Nothing that is desired.
 // P2  Nothing that this Application does not track now, by the object's own word.
-// P3  Nothing that says it is to be kept, and no CRD: its deletion would take every object of its kind along.
+// P3  Nothing that is to be kept by its own word or its Application's, or waits for an approval; and no CRD: its deletion
+//     would take every object of its kind along.
 // P4  Only the very object that was judged: another uid is another object.
 import type { PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { KubeObject } from "@driftless/kube/resource";
+import { readAnnotations } from "@driftless/manifests/annotations";
+import { consentTo, needsApproval, type Consents } from "@driftless/manifests/consent";
 import { keepReason } from "@driftless/manifests/keep";
 import { isTracked, ownerOf, TRACKING_LABEL, type TrackingMethod } from "@driftless/manifests/tracking";
 
@@ -17,11 +20,16 @@ export interface PruneInput {
   app: { name: string; trackingName: string };
   trackingMethod: TrackingMethod;
   purpose: "prune" | "delete";
+  /** The Application's own sync options; its object's count before them. */
+  usual?: Consents;
+  /** A person approved of what wants a confirmation. */
+  approved?: boolean;
 }
 
 export type PruneDecision = { kind: "prune" } | { kind: "skip"; reason: string };
 
-export function decidePrune({ planned, live, desired, app, trackingMethod, purpose }: PruneInput): PruneDecision {
+export function decidePrune(input: PruneInput): PruneDecision {
+  const { planned, live, desired, app, trackingMethod, purpose } = input;
   const skip = (reason: string): PruneDecision => ({ kind: "skip", reason });
   if (!planned.live) return skip("it was not known which object is meant");
   if (planned.live.uid !== live.metadata.uid) return skip("it has been replaced by another object"); // P4
@@ -31,6 +39,14 @@ export function decidePrune({ planned, live, desired, app, trackingMethod, purpo
     trackingMethod === "label" ? live.metadata.labels?.[TRACKING_LABEL] : ownerOf(live.metadata.annotations, planned);
   const name = trackingMethod === "label" ? app.name : app.trackingName;
   if (owner !== name) return skip(owner === undefined ? "it is not tracked" : `it is tracked by ${owner}`); // P2
-  const keep = keepReason(live.metadata, purpose);
+  const keep = keepReason(live.metadata) ?? refusal(input);
   return keep === undefined ? { kind: "prune" } : skip(`it ${keep}`); // P3
+}
+
+function refusal({ live, purpose, usual, approved }: PruneInput): string | undefined {
+  const own = readAnnotations(live.metadata.annotations).consents;
+  const consent = consentTo(purpose, own, usual);
+  if (consent === "no") return `has the sync option ${purpose === "prune" ? "Prune" : "Delete"}=false`;
+  const waits = purpose === "delete" ? needsApproval(own, usual) : consent === "confirm";
+  return waits && !approved ? "waits for an approval" : undefined;
 }

@@ -195,6 +195,8 @@ async function applyStep(
       ...step,
       claim,
       propagation: command.propagation,
+      ...(command.consents && { consents: command.consents }),
+      approved: command.approved ?? false,
       predicted: (key, live) => recallPrediction(syncer, server, key, live),
       isDesired: (key) => desired.has(keyText(key)) || set.unresolved.some((other) => sameObject(other.key, key)),
     };

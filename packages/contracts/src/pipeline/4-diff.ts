@@ -37,6 +37,10 @@ export const Target = z.looseObject({
 });
 export type Target = z.infer<typeof Target>;
 
+/** What sync options `Prune=…` and `Delete=…` say; `confirm` needs a person's approval. */
+const Consent = z.enum(["yes", "no", "confirm"]);
+export const Consents = z.looseObject({ prune: Consent.optional(), delete: Consent.optional() });
+
 /** Phases of a sync, in order; SyncFail only after a failure. */
 export const SyncPhase = z.enum(["PreSync", "Sync", "PostSync", "SyncFail"]);
 export type SyncPhase = z.infer<typeof SyncPhase>;
@@ -70,10 +74,12 @@ export const ComparedObject = ObjectKey.extend({
   health: Health.optional(),
   /** Why: "desired changed", "drift", "no record", "forbidden". */
   reason: z.string().optional(),
-  /** Live object carries Prune=false, helm keep, an ownerReference …: never pruned; says which. */
+  /** Live object has an ownerReference, helm keep, or is being deleted: never pruned; says which. */
   keep: z.string().optional(),
-  /** Live object carries Delete=false, Delete=confirm or helm keep: it stays when its Application is deleted; says which. */
-  keepOnDelete: z.string().optional(),
+  /** Its own sync options `Prune=…` and `Delete=…`; of a desired object the stricter of Git's and the cluster's. */
+  consents: Consents.optional(),
+  /** Of an Extra that is on its way out: the finalizers that hold it. */
+  deleting: z.array(z.string()).optional(),
   failure: Failure.optional(),
   /** Ignore rules concern it: not every change of it is one, so it is never healed without a prediction. */
   ruled: z.boolean().optional(),

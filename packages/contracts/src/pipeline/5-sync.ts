@@ -4,7 +4,7 @@ import { Failure } from "../failure.ts";
 import { Health, LiveIdentity, ObjectKey, Reply, Request } from "../identity.ts";
 import { defineMessage } from "../message.ts";
 import { subject } from "../subject.ts";
-import { SyncPhase, Target } from "./4-diff.ts";
+import { Consents, SyncPhase, Target } from "./4-diff.ts";
 
 /**
  * What is remembered of an object after an apply or a prediction that found no difference (DESIGN §5):
@@ -116,6 +116,9 @@ export const ApplyStep = defineMessage({
     releases: z.array(ReleasedHook).optional(),
     /** Each with `live`: a delete without uid and resourceVersion is refused. */
     prune: z.array(PlannedObject),
+    /** For objects that say nothing themselves, and whether a person approved of what wants a confirmation. */
+    consents: Consents.optional(),
+    approved: z.boolean().optional(),
     createNamespace: z.boolean(),
     propagation: z.enum(["Foreground", "Background", "Orphan"]).default("Foreground"),
   }),

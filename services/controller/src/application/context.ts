@@ -14,6 +14,7 @@ import type { ChartWanted } from "@driftless/contracts/pipeline/2-fetch";
 import type { DesiredHook, SyncPhase } from "@driftless/contracts/pipeline/4-diff";
 import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
+import type { Consents } from "@driftless/manifests/consent";
 import type { Wish } from "./events.ts";
 import { TERMINATED_MESSAGE, resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
@@ -49,11 +50,12 @@ export interface ObjectState {
   health?: Health;
   /** Live and ours, and no longer desired. */
   extra: boolean;
-  /** Why it is never pruned. */
+  /** Why it is never deleted. */
   keep?: string;
-  keepOnDelete?: string;
   /** How long its health is waited for, as it says of itself. */
   healthTimeout?: string;
+  /** Its own sync options `Prune=…` and `Delete=…`. */
+  consents?: Consents;
   /** When it is applied, or (by wave, mirrored) pruned; Sync and 0 without. */
   phase?: SyncPhase;
   wave?: number;
@@ -123,6 +125,8 @@ export interface Operation {
   partial: boolean;
   dryRun: boolean;
   prune: boolean;
+  /** So much would be pruned that a person has to approve of it; says how much. */
+  massPrune?: string;
   field: OperationField;
   options: SyncOptions;
   retry: RetryPolicy;

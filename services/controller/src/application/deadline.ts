@@ -28,7 +28,7 @@ function deadlinesOf(context: Context, wait: Wait): Deadline[] {
   const end = operationDeadline(context, operation);
   return [
     ...(end === undefined ? [] : [{ at: end, ends: true, text: timedOut(syncTimeoutMs, "the sync", wait.message) }]),
-    ...(waveTimeoutMs === 0
+    ...(waveTimeoutMs === 0 || wait.approval
       ? []
       : [{ at: since + waveTimeoutMs, ends: false, text: timedOut(waveTimeoutMs, "the wave", wait.message) }]),
     ...wait.blockers.flatMap(({ name, healthTimeout = "" }): Deadline[] => {

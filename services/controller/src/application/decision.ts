@@ -1,9 +1,11 @@
 // Decision (pure): what follows from a comparison. The order of the questions is Argo CD's (contract §2).
 import type { OperationField, OperationState } from "@driftless/contracts/application";
 import { failure, failureText } from "@driftless/contracts/failure";
+import { consentTo, type Consents } from "@driftless/manifests/consent";
 import type { Context, Decision, ObjectState, Render } from "./context.ts";
 import { afterFailure, failedSyncs, pinned } from "./after-failure.ts";
 import { INFO, infoOf } from "./operation-record.ts";
+import { SUPERSEDED_MESSAGE } from "./operation-record.ts";
 import { healAttempts, healPauseMs } from "./retry-delay.ts";
 
 /** Children made by a controller from one of our objects are not the app's to prune, nor a difference. */
@@ -15,8 +17,12 @@ export function verdictOf(objects: readonly ObjectState[]): "Unknown" | "Synced"
   return counted.some((object) => object.status === "Unknown") ? "Unknown" : "Synced";
 }
 
-export const prunable = (object: ObjectState): boolean =>
-  object.extra && object.keep === undefined && object.live !== undefined;
+/** `usual`: the sync options of the app, or of the operation. */
+export const prunable = (object: ObjectState, usual: Consents): boolean =>
+  object.extra &&
+  object.keep === undefined &&
+  object.live !== undefined &&
+  consentTo("prune", object.consents, usual) !== "no";
 
 /** Objects that a sync of everything would have to leave alone because of an error that concerns the whole. */
 const blocking = (object: ObjectState): boolean =>
@@ -27,7 +33,8 @@ export function alreadyAttempted(state: OperationState | undefined, render: Rend
   if (!state?.operation) return false;
   if (state.phase === "Running" || state.phase === "Terminating") return false;
   const { sync } = state.operation;
-  if (sync?.dryRun) return false;
+  // Given up for something newer, it failed of nothing.
+  if (sync?.dryRun || state.message?.startsWith(SUPERSEDED_MESSAGE)) return false;
   if (infoOf(state.operation, INFO.sourceHash) !== undefined) {
     return (
       infoOf(state.operation, INFO.sourceHash) === render.sourceHash &&
@@ -91,9 +98,10 @@ export function decide(context: Context, now: number): Decision {
   if (!automated || context.verdict !== "OutOfSync") return { kind: "none" };
   if (view.operation && view.operationHash !== context.takenOperationHash) return { kind: "none" };
   if (objects.some(blocking)) return { kind: "none" };
-  const prune = automated.prune && !desired.options.pruneNever;
+  const { prune } = automated;
   const differing = objects.filter((object) => object.status === "OutOfSync");
-  if (!differing.some((object) => !object.extra || (prune && prunable(object)))) return { kind: "none" };
+  if (!differing.some((object) => !object.extra || (prune && prunable(object, desired.options.consents))))
+    return { kind: "none" };
   const pin = pinned(view.policy, now);
   if (pin) return pin;
   const state = context.operationState;

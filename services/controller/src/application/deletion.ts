@@ -1,10 +1,11 @@
 // Steps of a cascade deletion (pure).
 import { failure, type Failure } from "@driftless/contracts/failure";
+import { consentTo } from "@driftless/manifests/consent";
 import { keyText } from "@driftless/manifests/resource-key";
 import { keyOf, type Context, type ObjectState } from "./context.ts";
+import { isApproved } from "./approval.ts";
 import type { EventOf } from "./events.ts";
 import { requestId } from "./look.ts";
-import { readSyncOptions } from "./sync-options.ts";
 
 export function beginDeletion(context: Context): Partial<Context> {
   return {
@@ -32,9 +33,11 @@ const isCrd = (object: ObjectState): boolean =>
 
 /** What a deletion takes along: everything live and ours but CRDs and what asks to stay. */
 export function acceptRemaining(context: Context, event: EventOf<"DiffComputed">): Partial<Context> {
+  const usual = context.view.desired?.options.consents;
   const remaining = event.message.objects
-    .filter((object) => object.verdict === "Extra" && object.live !== undefined && object.keepOnDelete === undefined)
-    .filter((object) => !/Delete=|resource-policy|owned by/.test(object.keep ?? ""))
+    .filter((object) => object.verdict === "Extra" && object.live !== undefined)
+    .filter((object) => !/resource-policy|owned by/.test(object.keep ?? ""))
+    .filter((object) => consentTo("delete", object.consents, usual) !== "no")
     .map((object): ObjectState => ({
       key: keyOf(object),
       status: "OutOfSync",
@@ -86,9 +89,8 @@ export function failDeletion(context: Context, failures: readonly Failure[]): Pa
 
 /** Objects kept by the app's own `Delete=false`, or waiting for an approval not older than the deletion. */
 export function deletionConsent(context: Context): "yes" | "no" | "confirm" {
-  const options = readSyncOptions(context.view.desired?.syncOptionTexts ?? []);
+  const consent = context.view.desired?.options.consents.delete ?? "yes";
   const { deletion } = context.view;
-  if (options.delete !== "confirm" || !deletion) return options.delete;
-  const approved = Date.parse(deletion.approvedAt ?? "");
-  return approved >= Date.parse(deletion.at) ? "yes" : "confirm";
+  if (consent !== "confirm" || !deletion) return consent;
+  return isApproved(context, deletion.at) ? "yes" : "confirm";
 }

@@ -11,6 +11,7 @@ import type { EffectName } from "./effect-names.ts";
 import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
 import { inputsDigestOf, knownRender, requestId, rfc3339, suspects, wantedOf, watchKey } from "./look.ts";
+import { isApproved } from "./approval.ts";
 import { conditionsOf } from "./status.ts";
 import { plannedHook, releases } from "./sync-plan.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
@@ -185,6 +186,8 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       purpose: "sync",
       apply,
       prune: prunes,
+      consents: operation.options.consents,
+      approved: isApproved(context, operation.startedAt),
       ...(hooks.length > 0 && { hooks: hooks.map(plannedHook) }),
       createNamespace: createsNamespace(context, operation.options.createNamespace),
     });

@@ -9,6 +9,7 @@ import { retryPolicy, type AppView } from "./view.ts";
 const PREFIX = "driftless.io/";
 
 export const TERMINATED_MESSAGE = "Operation terminated";
+export const SUPERSEDED_MESSAGE = "superseded by";
 
 export const INFO = {
   ...OPERATION_INFO,

@@ -82,7 +82,7 @@ export function leftBehind(context: Context, operation: Operation): ResourceResu
     .map((object) => ({
       ...keyOf(object.key),
       status: "PruneSkipped",
-      message: object.keep === undefined ? "ignored (requires pruning)" : "ignored (no prune)",
+      message: operation.prune ? "ignored (no prune)" : "ignored (requires pruning)",
       hookPhase: "Succeeded",
       syncPhase: "Sync",
     }));

@@ -10,6 +10,7 @@ import { PINNED_CONDITION } from "./after-failure.ts";
 import { operationDeadline } from "./deadline.ts";
 import { heldBackWish } from "./held-back.ts";
 import { HOPS_BACK_MAX, objectAllowedIn, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
+import { massPrune } from "./prune-confirmation.ts";
 import { hookResult, leftBehind, runningState } from "./operation-state.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import { readSyncOptions } from "./sync-options.ts";
@@ -44,6 +45,7 @@ function attempt(context: Context, begun: Omit<Operation, "hooks" | "layout" | "
     hooks,
     hookFailures: deniedHooks(context, hooks),
     layout: layoutOf(context.objects, { ...begun, hooks }),
+    massPrune: massPrune(context, begun),
     toPredict,
     predicted: toPredict.length === 0 && hooks.length === 0,
     deleting: [],
@@ -95,7 +97,7 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
   const desired = context.view.desired!;
   const { field, automated, resumed } = request;
   const options = readSyncOptions(field.sync?.syncOptions ?? []);
-  const prune = (field.sync?.prune ?? false) && !options.pruneNever;
+  const prune = field.sync?.prune ?? false;
   const begun = {
     id: resumed?.id || `${context.view.ref.uid.slice(0, 8)}-${requestId(context)}`,
     epoch: context.epoch,

@@ -2,6 +2,7 @@
 // brings it there. Comparing with what is there already means that a look which finds nothing new writes nothing.
 import type { Application, ApplicationStatus, ConditionField, ResourceStatus } from "@driftless/contracts/application";
 import { FAILURE_CODES, failureText, type Failure } from "@driftless/contracts/failure";
+import { needsApproval, type Consents } from "@driftless/manifests/consent";
 import type { Context, ObjectState } from "./context.ts";
 import { NONDETERMINISTIC, nondeterministic } from "./decision.ts";
 import { appHealth } from "./health.ts";
@@ -52,7 +53,7 @@ function withTimes(conditions: ConditionField[], live: readonly ConditionField[]
   });
 }
 
-function resourceStatus(object: ObjectState, withHealth: boolean): ResourceStatus {
+function resourceStatus(object: ObjectState, usual: Consents, withHealth: boolean): ResourceStatus {
   const { group, version, kind, namespace, name } = object.key;
   return {
     ...(group ? { group } : {}),
@@ -72,6 +73,8 @@ function resourceStatus(object: ObjectState, withHealth: boolean): ResourceStatu
         ? { health: { status: "Missing" } }
         : {}),
     ...(object.extra ? { requiresPruning: true } : {}),
+    ...(needsApproval(object.consents, usual) ? { requiresDeletionConfirmation: true } : {}),
+    ...(object.wave ? { syncWave: object.wave } : {}),
   };
 }
 
@@ -101,7 +104,7 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
       desired["sync"] = { ...live.sync, status: "Unknown" };
     return desired;
   }
-  const { destination, ignoreDifferences } = view.desired;
+  const { destination, ignoreDifferences, options } = view.desired;
   desired["sync"] = {
     status: context.verdict,
     revision: render.revision,
@@ -119,7 +122,7 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
       live.health?.status === health.status ? (live.health.lastTransitionTime ?? seconds(now)) : seconds(now),
   };
   desired["resources"] = context.objects
-    .map((object) => resourceStatus(object, view.policy.persistHealth))
+    .map((object) => resourceStatus(object, options.consents, view.policy.persistHealth))
     .toSorted(inOrder);
   desired["history"] = context.history;
   desired["sourceType"] = render.sourceType;

@@ -1,12 +1,12 @@
 // Sync options of an Application or an operation: those that are honoured, and those that are refused by name.
+import { consentsIn, type Consents } from "@driftless/manifests/consent";
 
 export interface SyncOptions {
   createNamespace: boolean;
   propagation: "Foreground" | "Background" | "Orphan";
-  /** `Prune=false`, or `Prune=confirm`, which needs an approval nobody can give yet: nothing is pruned. */
-  pruneNever: boolean;
+  /** Of `Prune` and `Delete`; objects that say something themselves go by that. */
+  consents: Consents;
   pruneLast: boolean;
-  delete: "yes" | "no" | "confirm";
 }
 
 const HONOURED: Record<string, readonly string[]> = {
@@ -32,13 +32,11 @@ const HONOURED: Record<string, readonly string[]> = {
 export function readSyncOptions(options: readonly string[]): SyncOptions {
   const value = (name: string) => options.findLast((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
   const propagation = value("PrunePropagationPolicy");
-  const remove = value("Delete");
   return {
     createNamespace: value("CreateNamespace") === "true",
     propagation: propagation === "background" ? "Background" : propagation === "orphan" ? "Orphan" : "Foreground",
-    pruneNever: value("Prune") === "false" || value("Prune") === "confirm",
+    consents: consentsIn(options),
     pruneLast: value("PruneLast") === "true",
-    delete: remove === "false" ? "no" : remove === "confirm" ? "confirm" : "yes",
   };
 }
 

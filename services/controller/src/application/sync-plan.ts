@@ -9,7 +9,8 @@ import { compareSlots, type Slot } from "@driftless/manifests/order";
 import { keyText } from "@driftless/manifests/resource-key";
 import type { Context, ObjectState, Operation } from "./context.ts";
 import { prunable } from "./decision.ts";
-import { TERMINATED_MESSAGE } from "./operation-record.ts";
+import { SUPERSEDED_MESSAGE, TERMINATED_MESSAGE } from "./operation-record.ts";
+import { unapprovedPrunes } from "./prune-confirmation.ts";
 
 const ALL_RUN_MESSAGE = "successfully synced (all tasks run)";
 const NO_MORE_MESSAGE = "successfully synced (no more tasks)";
@@ -64,7 +65,8 @@ export interface Blocker {
 
 export type Next =
   | { kind: "apply"; slot: Slot; apply: PlannedObject[]; prunes: PlannedObject[]; hooks: HookRun[]; failing?: Outcome }
-  | { kind: "wait"; slot: Slot; message: string; blockers: Blocker[]; failing?: Outcome }
+  /** `approval`: of a person, who may take days. */
+  | { kind: "wait"; slot: Slot; message: string; blockers: Blocker[]; approval?: true; failing?: Outcome }
   | { kind: "done"; outcome: Outcome };
 
 type Planned = Pick<Operation, "field" | "prune" | "options" | "hooks">;
@@ -122,8 +124,13 @@ export function hookRuns(
   );
 }
 
-export const pruned = (operation: Pick<Planned, "field" | "prune">, objects: readonly ObjectState[]): ObjectState[] =>
-  operation.prune ? objects.filter((object) => prunable(object) && isSelected(operation, object)) : [];
+export const pruned = (
+  operation: Pick<Planned, "field" | "prune" | "options">,
+  objects: readonly ObjectState[],
+): ObjectState[] =>
+  operation.prune
+    ? objects.filter((object) => prunable(object, operation.options.consents) && isSelected(operation, object))
+    : [];
 
 export function layoutOf(objects: readonly ObjectState[], operation: Planned): Layout {
   const slots: Slot[] = objects
@@ -206,7 +213,8 @@ export function advance(context: Context): Next {
   if (operation.outcome) return done(operation.outcome);
   const next = operation.failing ? afterFailure(operation, operation.failing) : throughStages(context);
   const mayGiveUp = next.kind !== "done" && !operation.failing && !operation.hooks.some(isRunning);
-  return mayGiveUp && isSuperseded(context) ? done(supersededBy(context)) : next;
+  const isPatient = next.kind === "wait" && next.approval === true;
+  return mayGiveUp && isSuperseded(context, isPatient) ? done(supersededBy(context)) : next;
 }
 
 const isRunning = ({ state }: HookRun): boolean => state === "running";
@@ -218,6 +226,12 @@ function throughStages(context: Context): Next {
   for (const { slot, objects, prunes, hooks } of stages) {
     const apply = objects.filter(({ status }) => status === "OutOfSync");
     const toRun = hooks.filter(({ state }) => state === "pending");
+    const unapproved = unapprovedPrunes(context, prunes);
+    if (unapproved.length > 0) {
+      const wait = waiting(slot, "pruning confirmation of", unapproved, "resources");
+      const message = operation.massPrune ? `${wait.message}: ${operation.massPrune}` : wait.message;
+      return { ...wait, message, blockers: [], approval: true };
+    }
     if (apply.length > 0 || prunes.length > 0 || toRun.length > 0) {
       if (operation.pausedUntil !== undefined) return { kind: "wait", slot, message: PAUSE_MESSAGE, blockers: [] };
       return { kind: "apply", slot, apply: apply.map(planned), prunes: prunes.map(planned), hooks: toRun };
@@ -246,7 +260,7 @@ function waiting(
   what: string,
   awaited: readonly { key: ObjectKey; healthTimeout?: string }[],
   many: string,
-): Next {
+): Next & { kind: "wait" } {
   const blockers = awaited.map((one) => ({ name: nameOf(one), healthTimeout: one.healthTimeout }));
   const more = blockers.length > 1 ? ` and ${blockers.length - 1} more ${many}` : "";
   return { kind: "wait", slot, message: `waiting for ${what} ${blockers[0]!.name}${more}`, blockers };
@@ -290,13 +304,16 @@ export function applyFailed(failures: readonly Failure[]): Outcome {
   return failed(`one or more objects failed to apply, reason: ${reasons}`, failures, failures.some(isRetryable));
 }
 
-/** Something newer is known, and the operation may be given up between its steps. A manual one never is. */
-export function isSuperseded(context: Context): boolean {
+/**
+ * Something newer is known, and the operation may be given up between its steps. A manual one never is; and of those that
+ * get somewhere not one after the other, lest a busy branch is never synced.
+ */
+export function isSuperseded(context: Context, isPatient = false): boolean {
   const { operation, wish: wished } = context;
   return (
     operation !== undefined &&
     operation.automated &&
-    context.superseded < SUPERSEDED_MAX &&
+    (isPatient || context.superseded < SUPERSEDED_MAX) &&
     wished?.observation !== undefined &&
     wished.revision !== undefined &&
     wished.observation > operation.render.observation &&
@@ -306,7 +323,7 @@ export function isSuperseded(context: Context): boolean {
 
 export function supersededBy(context: Context): Outcome {
   const newer = context.wish?.revision ?? context.render?.revision ?? "a newer revision";
-  const why = failure("OPERATION_SUPERSEDED", `superseded by ${newer}`);
+  const why = failure("OPERATION_SUPERSEDED", `${SUPERSEDED_MESSAGE} ${newer}`);
   return failed(why.message, [why], false);
 }
 

@@ -18,6 +18,7 @@ import type { AppProject, AppProjectSpec } from "@driftless/contracts/project";
 import { repositoryHash } from "@driftless/contracts/repository";
 import { shardOf } from "@driftless/contracts/subject";
 import { parseBackoffDuration } from "./go-duration.ts";
+import { APPROVED_ANNOTATION } from "./approval.ts";
 import { projectDenies, unsupportedInProject } from "./project.ts";
 import { ignoreRulesOf, wrongIgnoreRules } from "./ignore-rules.ts";
 import { POLICY_USUAL, appPolicy, type AppPolicy, type Policy } from "./policy.ts";
@@ -26,7 +27,6 @@ import { unsupportedInApplication } from "./unsupported.ts";
 
 export const REFRESH_ANNOTATION = "argocd.argoproj.io/refresh";
 const SKIP_ANNOTATION = "argocd.argoproj.io/skip-reconcile";
-const APPROVED_ANNOTATION = "argocd.argoproj.io/deletion-approved";
 const CASCADE_FINALIZER = "resources-finalizer.argocd.argoproj.io";
 
 /** What argocd-cm says, as far as the actor asks. */
@@ -108,12 +108,13 @@ export interface AppView {
   /** Value of the refresh annotation. */
   refresh?: string;
   skipReconcile: boolean;
+  /** A person's approval of deletions, as written. */
+  approvedAt?: string;
   deletion?: {
     at: string;
     /** Absent: only the Application goes. */
     cascade?: "Foreground" | "Background";
     finalizers: string[];
-    approvedAt?: string;
   };
   status: ApplicationStatus;
 }
@@ -174,9 +175,9 @@ export function viewOf(
           at: metadata.deletionTimestamp,
           cascade: cascadeOf(metadata.finalizers ?? []),
           finalizers: metadata.finalizers ?? [],
-          approvedAt: annotations[APPROVED_ANNOTATION],
         }
       : undefined,
+    approvedAt: annotations[APPROVED_ANNOTATION],
     status: app.status ?? {},
   };
 }
