@@ -83,6 +83,10 @@ async function withSecret<T>(stringData: Record<string, string>, work: () => Pro
   }
 }
 
+async function pushesOf(repoURL: string): Promise<MessageOf<typeof PushReceived>[]> {
+  return (await stored()).filter((push) => push.repoURL === repoURL);
+}
+
 async function stored(): Promise<MessageOf<typeof PushReceived>[]> {
   const pushes: MessageOf<typeof PushReceived>[] = [];
   await replay(bus, {
@@ -116,7 +120,7 @@ describe("a push", () => {
     const repoURL = repository();
     const response = await send(JSON.stringify(githubPush(repoURL)), { "x-github-event": "push" });
     expect(response.status).toBe(202);
-    const pushes = (await stored()).filter((push) => push.repoURL === repoURL);
+    const pushes = await pushesOf(repoURL);
     expect(pushes).toMatchObject([{ ref: "refs/heads/main", after: "b".repeat(40), by: "github" }]);
   });
 
@@ -128,7 +132,7 @@ describe("a push", () => {
       const answers = await Promise.all(Array.from({ length: 50 }, () => send(body, headers)));
       expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([202]));
     }
-    expect((await stored()).filter((push) => push.repoURL === repoURL)).toHaveLength(1);
+    expect(await pushesOf(repoURL)).toHaveLength(1);
   });
 
   test("with a secret in argocd-secret is stored only when signed with it, over the raw bytes", async () => {
@@ -141,10 +145,35 @@ describe("a push", () => {
       expect((await send(`${body} `, { ...headers, "x-hub-signature-256": signature })).status).toBe(401);
       const wrong = signature.replace(/.$/, (c) => (c === "0" ? "1" : "0"));
       expect((await send(body, { ...headers, "x-hub-signature-256": wrong })).status).toBe(401);
-      expect((await stored()).filter((push) => push.repoURL === repoURL)).toHaveLength(0);
+      expect(await pushesOf(repoURL)).toHaveLength(0);
       expect((await send(body, { ...headers, "x-hub-signature-256": signature })).status).toBe(202);
-      expect((await stored()).filter((push) => push.repoURL === repoURL)).toHaveLength(1);
+      expect(await pushesOf(repoURL)).toHaveLength(1);
     });
+  });
+
+  test("of Harbor is believed by its Authorization header, and is one of an artifact in a registry", async () => {
+    await withSecret({ "webhook.harbor.secret": SECRET }, async () => {
+      const place = repository().replace("https://", "");
+      const resource = { tag: "1.2.0", resource_url: `${place}:1.2.0` };
+      const body = JSON.stringify({ type: "PUSH_ARTIFACT", event_data: { resources: [resource] } });
+      expect((await send(body, { authorization: "other" })).status).toBe(401);
+      expect((await send(body, { authorization: SECRET })).status).toBe(202);
+      expect(await pushesOf(`oci://${place}`)).toMatchObject([{ tag: "1.2.0", by: "harbor" }]);
+    });
+  });
+
+  test("over webhook.maxPayloadSizeMB of argocd-cm is answered 413", async () => {
+    const path = `/api/v1/namespaces/${NAMESPACE}/configmaps`;
+    const data = { "webhook.maxPayloadSizeMB": "0.01" };
+    await post(path, { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "argocd-cm" }, data });
+    try {
+      const body = JSON.stringify({ repoURL: repository(), padding: "x".repeat(20_000) });
+      const response = await send(body);
+      expect(response.status).toBe(413);
+      expect(await response.text()).toContain("webhook.maxPayloadSizeMB");
+    } finally {
+      await kube.request({ method: "DELETE", path: `${path}/argocd-cm` });
+    }
   });
 
   test("is answered 503 with Retry-After while NATS is away, within seconds, and 202 once it is back", async () => {
@@ -175,14 +204,22 @@ describe("malicious input", () => {
   });
 
   const cases: [string, number, Record<string, string>, string][] = [
+    // CVE-2025-59531, CVE-2025-59537, CVE-2025-59538, CVE-2024-40634.
     [
       "Bitbucket's clone links as no list",
       400,
-      { "x-event-key": "repo:push" },
-      '{"repository":{"links":{"clone":{}}}}',
+      { "x-event-key": "repo:refs_changed" },
+      '{"changes":[{"ref":{"id":"refs/heads/m"}}],"repository":{"links":{"clone":{}}}}',
     ],
     ["Gogs' null repository", 400, { "x-gogs-event": "push" }, '{"commits":[{"repo":null}]}'],
-    ["Azure's empty refUpdates", 400, { "x-vss-activityid": "1" }, '{"resource":{"refUpdates":[]}}'],
+    [
+      "Azure's empty refUpdates",
+      400,
+      { "x-vss-activityid": "1" },
+      '{"eventType":"git.push","resource":{"refUpdates":[],"repository":{"remoteUrl":"https://git.example/x"}}}',
+    ],
+    ["Bitbucket Cloud's null changes", 400, { "x-hook-uuid": "1", "x-event-key": "repo:push" }, '{"push":null}'],
+    ["a package of nobody", 400, { "x-github-event": "package" }, '{"action":"published","package":{}}'],
     ["a prototype", 400, {}, '{"__proto__":{"repoURL":"https://git.example/x"}}'],
     ["100,000 open brackets", 400, {}, "[".repeat(100_000)],
     ["an object 100,000 deep", 400, {}, '{"a":'.repeat(100_000) + "1" + "}".repeat(100_000)],

@@ -3,6 +3,7 @@
 // A1  2xx for a webhook only once JetStream has stored it. What happens then (which Applications, which clusters) is
 //     not waited for, so the answer takes milliseconds whatever their number.
 // A2  No request, however malformed, ends the process or holds more memory than the limits below.
+import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Bus } from "@driftless/bus/connect";
@@ -15,8 +16,9 @@ import type { Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
 import { BodyBudget, readBody } from "./body.ts";
-import { webhookSecrets } from "./webhook-secrets.ts";
-import { readWebhook, SECRET_KEYS, type Provider } from "./webhooks.ts";
+import { SECRET_KEYS, type Provider } from "./providers.ts";
+import { webhookSettings, type SettingsOutcome } from "./webhook-settings.ts";
+import { readWebhook } from "./webhooks.ts";
 
 const STORE_DEADLINE_MS = 2_000;
 const BODIES_BYTES_MAX = 64 * 1024 * 1024;
@@ -44,7 +46,7 @@ export interface Api extends Service {
 
 export async function startApi(context: ApiContext): Promise<Api> {
   const { bus, clock, logger, metrics, config } = context;
-  const secrets = webhookSecrets({ kube: context.kube, namespace: config.namespace, clock, logger });
+  const settings = webhookSettings({ kube: context.kube, namespace: config.namespace, clock, logger });
   const budget = new BodyBudget(BODIES_BYTES_MAX);
   const warned = new Set<Provider>();
   const answered = new Counter({
@@ -65,10 +67,13 @@ export async function startApi(context: ApiContext): Promise<Api> {
   }
 
   async function webhook(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await readBody(request, config.webhookBytesMax, budget);
+    // Before anything of the body is read: they say how much of it may be.
+    const known = await settings.read();
+    const bytesMax = (known.kind === "known" ? known.settings.bytesMax : undefined) ?? config.webhookBytesMax;
+    const body = await readBody(request, bytesMax, budget);
     const startedAt = clock.monotonic();
     try {
-      const { provider, reply } = await decide(request, body);
+      const { provider, reply } = await decide(request, body, known, bytesMax);
       if (body.kind === "gone") return;
       answered.inc({ provider, status: String(reply.status) });
       took.observe((clock.monotonic() - startedAt) / 1000);
@@ -81,15 +86,20 @@ export async function startApi(context: ApiContext): Promise<Api> {
   async function decide(
     request: IncomingMessage,
     body: Awaited<ReturnType<typeof readBody>>,
+    known: SettingsOutcome,
+    bytesMax: number,
   ): Promise<{ provider: Provider | "unknown"; reply: Reply }> {
     if (body.kind === "tooLarge") {
-      const limit = failure("WEBHOOK_INVALID", `the body is over ${config.webhookBytesMax} bytes`);
+      const limit = failure(
+        "WEBHOOK_INVALID",
+        `the body is over ${bytesMax} bytes; webhook.maxPayloadSizeMB in argocd-cm allows more`,
+      );
       return { provider: "unknown", reply: { ...refusal(413, limit), close: true } };
     }
     if (body.kind !== "body") return { provider: "unknown", reply: { ...later(429, "too many at once"), close: true } };
-    const known = await secrets.read();
     if (known.kind === "unknown") return { provider: "unknown", reply: later(503, "webhook secrets cannot be read") };
-    const outcome = readWebhook(request.headers, body.bytes, known.secrets);
+    const { secrets } = known.settings;
+    const outcome = readWebhook(request.headers, body.bytes, secrets);
     switch (outcome.kind) {
       case "refused":
         logger.info(
@@ -100,24 +110,29 @@ export async function startApi(context: ApiContext): Promise<Api> {
       case "nothing":
         return { provider: outcome.provider, reply: { status: 200, json: { status: "ok", event: outcome.event } } };
       case "push": {
-        const { provider, push } = outcome;
-        if (known.secrets[provider] === undefined && !warned.has(provider)) {
+        const { provider } = outcome;
+        if (secrets[provider] === undefined && !warned.has(provider)) {
           warned.add(provider);
+          const keys = SECRET_KEYS[provider].join(" and ");
           logger.warn(
             { provider },
-            `webhooks are accepted unsigned: set ${SECRET_KEYS[provider]} in Secret argocd-secret to refuse forged ones`,
+            `webhooks are accepted unsigned: set ${keys} in Secret argocd-secret to refuse forged ones`,
           );
         }
-        if (!(await storedSoon(push))) return { provider, reply: later(503, "NATS does not answer") };
-        logger.info({ provider, repoURL: push.repoURL, ref: push.ref, after: push.after }, "push received");
-        return { provider, reply: { status: 202, json: { status: "accepted" } } };
+        // One that no provider gave a name still has one to be found by.
+        const delivery = outcome.delivery ?? randomUUID();
+        const pushes = outcome.pushes.map((push) => ({ ...push, delivery }));
+        if (!(await storedSoon(pushes))) return { provider, reply: later(503, "NATS does not answer") };
+        for (const { repoURL, ref, after, tag } of pushes)
+          logger.info({ provider, delivery, repoURL, ref, after, tag }, "push received");
+        return { provider, reply: { status: 202, json: { status: "accepted", delivery } } };
       }
     }
   }
 
-  async function storedSoon(push: MessageOf<typeof PushReceived>): Promise<boolean> {
+  async function storedSoon(pushes: MessageOf<typeof PushReceived>[]): Promise<boolean> {
     try {
-      await bus.publish(PushReceived, push, { deadlineMs: STORE_DEADLINE_MS });
+      await Promise.all(pushes.map((push) => bus.publish(PushReceived, push, { deadlineMs: STORE_DEADLINE_MS })));
       return true;
     } catch (error) {
       logger.warn({ error }, "push not stored");

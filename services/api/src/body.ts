@@ -30,6 +30,8 @@ export async function readBody(
     budget.giveBack(taken);
     taken = 0;
   };
+  // Its "close" has been and will not come again.
+  if (request.destroyed) return { kind: "gone", giveBack };
   const declared = Number(request.headers["content-length"] ?? 0);
   if (declared > bytesMax) return { kind: "tooLarge", giveBack };
   const chunks: Buffer[] = [];

@@ -16,6 +16,8 @@ const HONOURED = new Set([
   "resource.customizations",
   "resource.compareoptions",
   "resource.ignoreResourceUpdatesEnabled",
+  // Read by the api.
+  "webhook.maxPayloadSizeMB",
   // Argo CD's own front end; they mean nothing to reconciliation.
   "url",
   "admin.enabled",

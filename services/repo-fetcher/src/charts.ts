@@ -184,6 +184,11 @@ export class ChartRepository {
     return this.#sources.size;
   }
 
+  /** By its name in the canonical form of the registry's path. */
+  followsChart(name: string): boolean {
+    return [...this.#followers.values()].some(({ chart }) => chart.toLowerCase() === name);
+  }
+
   pollEvery(pollMs: number, pollJitterMs: number): void {
     this.#looks.pollEvery(pollMs, pollJitterMs);
   }

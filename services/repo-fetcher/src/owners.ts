@@ -3,12 +3,13 @@
 // O0  What is followed has an id: the Application's uid, for one of several sources `uid#key`, and for what a source
 //     refers to `…$name`. A referred repository may belong to another replica's partition: it is asked here all the same.
 // O1  One owner per URL and credentials: Applications of projects with credentials of their own do not share a store.
-// O2  A push is told to every owner of the canonical repository: the same place may be named by several URLs.
+// O2  A push is told to every owner of the canonical repository: the same place may be named by several URLs. One to a
+//     registry names a chart, and owners are of the folders that charts lie in: who follows that chart is told too.
 // O3  While a server fails, the last good state holds for GRACE_MS; then the sources look, so that people see why.
 import { createHash } from "node:crypto";
 import type { Failure } from "@driftless/contracts/failure";
 import type { Cause } from "@driftless/contracts/identity";
-import { repositoryHash } from "@driftless/contracts/repository";
+import { canonicalRepository, repositoryHash } from "@driftless/contracts/repository";
 import type { Clock } from "@driftless/process/clock";
 import type { ChartOrigin } from "./chart-origin.ts";
 import { ChartRepository } from "./charts.ts";
@@ -31,6 +32,8 @@ interface Owner {
   url: string;
   project: string;
   hash: string;
+  /** Its canonical name. */
+  place: string;
   credentials: string;
   repository: Repository | ChartRepository;
   failingSince: number | undefined;
@@ -98,6 +101,7 @@ export class Owners {
         url,
         project,
         hash,
+        place: canonicalRepository(url),
         credentials,
         repository,
         failingSince: undefined,
@@ -142,10 +146,22 @@ export class Owners {
       if (key === undefined || one.startsWith(`${id}$`)) this.forgetElsewhere(one, undefined);
   }
 
-  nudge(hash: string, cause: Cause): number {
-    const meant = [...this.#owners.values()].filter((owner) => owner.hash === hash);
+  /** All who are meant by a push look now (O2). */
+  nudge(repoURL: string, cause: Cause): number {
+    const meant = this.#meant(repoURL);
     for (const { repository } of meant) void repository.nudge(cause);
     return meant.length;
+  }
+
+  #meant(repoURL: string): Owner[] {
+    const place = canonicalRepository(repoURL);
+    return [...this.#owners.values()].filter(
+      (owner) =>
+        owner.place === place ||
+        (owner.repository instanceof ChartRepository &&
+          place.startsWith(`${owner.place}/`) &&
+          owner.repository.followsChart(place.slice(owner.place.length + 1))),
+    );
   }
 
   /** Secrets changed: owners whose credentials are others now give way, and their sources ask again. */

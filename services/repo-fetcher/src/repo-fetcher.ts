@@ -145,10 +145,11 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
     await watchSource(owners, { app, source, inputs, revision, chartDigest, refs, refRevisions, poll }, cause);
   }
 
-  async function push({ repoURL, ref, after, by }: MessageOf<typeof PushReceived>): Promise<void> {
-    const detail = ref === undefined ? "push" : `push to ${ref.replace(/^refs\/(heads|tags)\//, "")}`;
+  async function push({ repoURL, ref, after, tag, by }: MessageOf<typeof PushReceived>): Promise<void> {
+    const what = tag ?? ref?.replace(/^refs\/(heads|tags)\//, "");
+    const detail = what === undefined ? "push" : `push ${tag === undefined ? "to" : "of"} ${what}`;
     const cause: Cause = { kind: "webhook", at: now(), by, detail, revision: after };
-    const owned = owners.nudge(repositoryHash(repoURL), cause);
+    const owned = owners.nudge(repoURL, cause);
     logger.info(
       { repository: repositoryHash(repoURL), by, owned },
       owned > 0 ? "push" : "push to a repository nobody uses here",

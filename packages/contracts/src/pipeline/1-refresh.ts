@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { Cause } from "../identity.ts";
 import { defineMessage } from "../message.ts";
-import { encodeToken, subject } from "../subject.ts";
+import { encodeToken, fnv1a32, subject } from "../subject.ts";
 
 /**
  * Look at this Application again. Body: empty, or JSON `{mode?, reason?}`; namespace and name stand in the
@@ -33,13 +33,16 @@ export const PushReceived = defineMessage({
     ref: z.string().max(1024).optional(),
     before: z.string().optional(),
     after: z.string().optional(),
-    /** Who told us: "github", "gitlab", "gitea", "generic". */
+    /** Of an artifact in the registry at `repoURL` (`oci://…`), which has no refs. */
+    tag: z.string().max(256).optional(),
+    /** Who told us: "github", "gitlab", "bitbucket", "generic". */
     by: z.string().optional(),
     /** The same for a webhook delivery that is sent again, which is then stored once. */
     delivery: z.string().max(64).optional(),
   }),
   subject: () => subject("push"),
-  messageId: (m) => m.delivery && `push.${m.delivery}`,
+  // One delivery may name several refs, or its repository by several URLs.
+  messageId: (m) => m.delivery && `push.${m.delivery}.${fnv1a32(`${m.repoURL} ${m.ref ?? ""}`)}`,
 });
 
 /** The owner of a repository looked at its refs. Published for each poll, so that silence can be noticed. */
