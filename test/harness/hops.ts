@@ -70,6 +70,7 @@ export interface AppOptions {
   destinationNamespace?: string;
   /** Destination by server; the control plane's own cluster without it. */
   server?: string;
+  tracking?: Partial<Pick<Target, "trackingMethod" | "instanceLabelKey" | "installationId">>;
 }
 
 export interface SentRequest extends KubeRequest {
@@ -256,6 +257,7 @@ export class App {
   readonly #namespace: string;
   readonly destinationNamespace: string;
   readonly #server: string;
+  readonly #tracking: AppOptions["tracking"];
   readonly name: string;
   ref!: AppRef;
   inventory: ObjectKey[] = [];
@@ -270,6 +272,7 @@ export class App {
     this.name = name;
     this.#namespace = options.namespace ?? "argocd";
     this.destinationNamespace = options.destinationNamespace ?? name;
+    this.#tracking = options.tracking;
     this.#server = options.server ?? "https://kubernetes.default.svc";
   }
 
@@ -299,6 +302,7 @@ export class App {
       manifestsDigest: this.manifestsDigest,
       trackingMethod: "annotation",
       controlPlaneNamespace: "argocd",
+      ...this.#tracking,
     };
   }
 

@@ -427,6 +427,32 @@ describe("what belongs to others", () => {
     expect(await hops.kubectl(["get", "cm/one", "-n", "shared", "-o", "jsonpath={.data.by}"])).toBe("owner");
   });
 
+  test.each(["annotation", "label"] as const)(
+    "an Application of another namespace is tracked by %s under both names, and knows what is its own",
+    async (trackingMethod) => {
+      const name = `shop-${trackingMethod}`;
+      const at = { destinationNamespace: `elsewhere-${trackingMethod}`, tracking: { trackingMethod } };
+      await hops.kubectl(["create", "namespace", "team"]).catch(() => "");
+      const app = await hops.app(name, { namespace: "team", ...at });
+      await app.render([configMap("one"), configMap("two")]);
+      await app.sync();
+      await synced(app);
+      const { metadata } = JSON.parse(
+        await hops.kubectl(["get", "cm/one", "-n", at.destinationNamespace, "-o", "json"]),
+      );
+      expect(trackingMethod === "label" ? metadata.labels : metadata.annotations).toEqual(
+        trackingMethod === "label"
+          ? { "app.kubernetes.io/instance": `team_${name}` }
+          : { "argocd.argoproj.io/tracking-id": `team_${name}:/ConfigMap:${at.destinationNamespace}/one` },
+      );
+      const namesake = await hops.app(name, at);
+      await namesake.render([configMap("one")]);
+      expect((await namesake.diff()).objects[0]?.failure?.message).toContain(`argocd/${name} and team/${name}`);
+      await app.render([configMap("one")]);
+      expect(verdicts((await app.diff()).objects)).toEqual(["ConfigMap/one: Synced", "ConfigMap/two: Extra"]);
+    },
+  );
+
   test("an object believed absent that is another Application's is not written over", async () => {
     const thief = await hops.app("blind-thief", { destinationNamespace: "shared" });
     await thief.render([configMap("one", { by: "thief" })]);

@@ -11,6 +11,8 @@ interface CodeInfo {
     | "InvalidSpecError"
     | "SyncError"
     | "PinnedWarning"
+    | "ExcludedResourceWarning"
+    | "OrphanedResourceWarning"
     | "DeletionError"
     | "UnknownError";
   /** What a person can do about it. */
@@ -99,6 +101,16 @@ export const FAILURE_CODES = {
   DUPLICATE_RESOURCE: code("ComparisonError", false, "Two manifests name the same object; remove one."),
   KIND_UNKNOWN: code("ComparisonError", true, "Install the CRD of this kind, or correct apiVersion and kind."),
   KIND_UNAVAILABLE: code("ComparisonError", true, "The API server cannot list this kind now; other kinds go on."),
+  EXCLUDED_RESOURCE: code(
+    "ExcludedResourceWarning",
+    false,
+    "Remove the object from Git, or its kind from resource.exclusions of argocd-cm.",
+  ),
+  ORPHANED_RESOURCES: code(
+    "OrphanedResourceWarning",
+    false,
+    "Put the objects into Git, delete them, or name them in orphanedResources.ignore of the AppProject.",
+  ),
   DIFF_EXPR_INVALID: code("ComparisonError", false, "Correct the ignore rule at the path named."),
   DIFF_EXPR_LIMIT: code("ComparisonError", false, "Make the ignore rule at the path named select less."),
   CLUSTER_UNREACHABLE: code("ComparisonError", true, "Check the cluster; it is asked again by itself."),

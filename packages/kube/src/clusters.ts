@@ -25,6 +25,12 @@ export type ClusterLookup = { kind: "ok"; cluster: Cluster } | { kind: "error"; 
 export interface Clusters {
   readonly controlPlane: Cluster;
   find(destination: Pick<Destination, "server" | "name">): Promise<ClusterLookup>;
+  /** Its Secret says `skip-reconcile`: nothing is done for Applications of that cluster. */
+  isSkipped(destination: Pick<Destination, "server" | "name">): boolean;
+  /** Tells when another cluster is skipped, or one no longer; answers how to hear no more. */
+  onSkipChange(listener: () => void): () => void;
+  /** The Secrets have been listed, or that takes too long to wait for. */
+  ready(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -63,6 +69,7 @@ interface ClusterSecret {
   config: string;
   /** What the Secret restricts that Driftless does not restrict yet. */
   unsupported: string[];
+  skipped: boolean;
 }
 
 const SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile";
@@ -85,6 +92,19 @@ export function openClusters(options: ClustersOptions): Clusters {
   const secrets = new Map<string, ClusterSecret>();
   let listed = false;
   const opened = new Map<string, { from: string; cluster: Promise<ClusterLookup> }>();
+  const skipListeners = new Set<() => void>();
+  let skippedBefore = "";
+
+  function tellSkipped(): void {
+    const skipped = [...secrets.values()].filter((secret) => secret.skipped);
+    const text = skipped
+      .map(({ server, name }) => `${server} ${name}`)
+      .toSorted()
+      .join("\n");
+    if (text === skippedBefore) return;
+    skippedBefore = text;
+    for (const listener of skipListeners) listener();
+  }
 
   const watch = watchResource<ClusterSecret>({
     client: controlPlane.client,
@@ -96,10 +116,12 @@ export function openClusters(options: ClustersOptions): Clusters {
       listed = true;
       secrets.clear();
       for (const secret of objects) secrets.set(secret.secretName, secret);
+      tellSkipped();
     },
     onEvent: ({ type, object }) => {
       if (type === "DELETED") secrets.delete(object.secretName);
       else secrets.set(object.secretName, object);
+      tellSkipped();
     },
   });
 
@@ -121,17 +143,33 @@ export function openClusters(options: ClustersOptions): Clusters {
     return cluster;
   }
 
+  const ready = async (): Promise<void> => {
+    if (!listed) await Promise.race([watch.synced, clock.sleep(SECRETS_DEADLINE_MS)]);
+  };
+
+  const isOf = (secret: ClusterSecret, { server = "", name }: Pick<Destination, "server" | "name">): boolean =>
+    server !== ""
+      ? secret.server === trimmed(server)
+      : secret.name === name || (name === IN_CLUSTER_NAME && secret.server === IN_CLUSTER_SERVER);
+
   return {
     controlPlane,
+    ready,
+    isSkipped: (destination) => [...secrets.values()].some((secret) => secret.skipped && isOf(secret, destination)),
+    onSkipChange(listener) {
+      skipListeners.add(listener);
+      return () => skipListeners.delete(listener);
+    },
     async find({ server, name }) {
       const wanted = trimmed(server ?? "");
       if (wanted === IN_CLUSTER_SERVER || (wanted === "" && name === IN_CLUSTER_NAME)) {
         return { kind: "ok", cluster: controlPlane };
       }
-      if (!listed) await Promise.race([watch.synced, clock.sleep(SECRETS_DEADLINE_MS)]);
-      const matching = [...secrets.values()].filter((s) => (wanted === "" ? s.name === name : s.server === wanted));
+      await ready();
+      const matching = [...secrets.values()].filter((secret) => isOf(secret, { server: wanted, name }));
       const [only] = matching;
       if (only && matching.length === 1) {
+        if (only.server === IN_CLUSTER_SERVER) return { kind: "ok", cluster: controlPlane };
         // Whoever restricts a cluster must not get one without the restriction.
         const [path] = only.unsupported;
         if (path === undefined) return ofSecret(only);
@@ -164,18 +202,16 @@ function clusterSecret(secret: KubeObject): ClusterSecret | undefined {
     return typeof value === "string" ? Buffer.from(value, "base64").toString("utf8") : "";
   };
   const server = trimmed(field("server"));
-  if (server === "" || server === IN_CLUSTER_SERVER) return undefined;
+  if (server === "") return undefined;
   return {
     secretName: secret.metadata.name,
     resourceVersion: secret.metadata.resourceVersion,
     server,
     name: field("name"),
     config: field("config"),
-    unsupported: [
-      ...["namespaces", "clusterResources", "project"]
-        .filter((name) => field(name) !== "")
-        .map((name) => `data.${name}`),
-      ...(secret.metadata.annotations?.[SKIP_RECONCILE] === "true" ? [`metadata.annotations[${SKIP_RECONCILE}]`] : []),
-    ],
+    unsupported: ["namespaces", "clusterResources", "project"]
+      .filter((name) => field(name) !== "")
+      .map((name) => `data.${name}`),
+    skipped: secret.metadata.annotations?.[SKIP_RECONCILE] === "true",
   };
 }

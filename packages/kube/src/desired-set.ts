@@ -4,12 +4,14 @@
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, ObjectKey } from "@driftless/contracts/identity";
 import type { IgnoreRule, Target } from "@driftless/contracts/pipeline/4-diff";
+import { isExcluded } from "@driftless/manifests/resource-filter";
 import { customKindOf, type CustomKind } from "@driftless/manifests/custom-kind";
 import { rulesDigest, rulesFor } from "@driftless/manifests/ignore-rule";
 import { HOOK_FINALIZER, HOOK_RUN, hookWish, type HookDeletePolicy } from "@driftless/manifests/hooks";
 import { manifestKey, prepare, type Manifest, type PreparedManifest } from "@driftless/manifests/manifest";
 import { applyOrder, slotOf, type Ordered, type Slot, type SyncPhase } from "@driftless/manifests/order";
 import { groupOf, keyForPeople, keyText, versionOf, type ResourceKey } from "@driftless/manifests/resource-key";
+import type { Tracking } from "@driftless/manifests/tracking";
 import { unsupportedIn } from "@driftless/manifests/unsupported";
 import type { Discovery, ResourceLookup } from "./discovery.ts";
 import { clusterFailure } from "./cluster-failure.ts";
@@ -47,12 +49,20 @@ export interface UnresolvedObject {
   failure: Failure;
 }
 
+export interface ExcludedObject {
+  key: ResourceKey;
+  file: string;
+  line: number;
+}
+
 export interface DesiredSet {
   objects: DesiredObject[];
   hooks: DesiredHook[];
   /** In the set, but neither applied nor run; not to be pruned either. */
   skipped: ResourceKey[];
   unresolved: UnresolvedObject[];
+  /** Of kinds that are left alone: in Git, and nothing is made of it. */
+  excluded: ExcludedObject[];
   /** Of the set as a whole: nothing of it may be applied. */
   failures: Failure[];
 }
@@ -62,6 +72,8 @@ export interface DesiredOptions {
   app: Pick<AppRef, "name" | "namespace">;
   target: Target;
   discovery: Discovery;
+  /** Of the destination's cluster. */
+  server: string;
 }
 
 export async function resolveDesired(options: DesiredOptions): Promise<DesiredSet> {
@@ -73,12 +85,18 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
     controlPlaneNamespace: target.controlPlaneNamespace,
   };
   const defined = manifests.map(customKindOf);
+  const isLeftAlone = ({ apiVersion, kind }: Manifest) =>
+    isExcluded({ group: groupOf(apiVersion), kind }, options.server, target.resourceFilter);
   const lookups = await lookUpKinds(manifests, defined, discovery);
-  const set: DesiredSet = { objects: [], hooks: [], skipped: [], unresolved: [], failures: [] };
+  const set: DesiredSet = { objects: [], hooks: [], skipped: [], unresolved: [], excluded: [], failures: [] };
   const seen = new Map<string, Manifest>();
 
   for (const [index, manifest] of manifests.entries()) {
     const where = { file: manifest.file, line: manifest.line };
+    if (isLeftAlone(manifest)) {
+      set.excluded.push({ key: manifestKey(manifest, "Namespaced", destinationNamespace), ...where });
+      continue;
+    }
     for (const { path } of unsupportedIn(manifest.metadata)) {
       const text = `${manifest.kind} ${nameOf(manifest)} asks for ${path}, which is not supported yet.`;
       set.failures.push(failure("UNSUPPORTED_FIELD", text, { ...where, path }));
@@ -98,7 +116,7 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       continue;
     }
     const scope = lookup.resource.namespaced ? "Namespaced" : "Cluster";
-    const prepareOptions = { app, destinationNamespace, scope, trackingMethod: target.trackingMethod } as const;
+    const prepareOptions = { app, destinationNamespace, scope, ...trackingIn(target) } as const;
     const prepared = prepare(manifest, prepareOptions);
     if (wish.kind === "skip") {
       set.skipped.push(prepared.key);
@@ -135,6 +153,12 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
   setSlots(set);
   return set;
 }
+
+const trackingIn = ({ trackingMethod, instanceLabelKey, installationId }: Target): Tracking => ({
+  trackingMethod,
+  instanceLabelKey,
+  installationId,
+});
 
 function withRules(object: DesiredObject, all: readonly IgnoreRule[]): DesiredObject {
   const { prepared } = object;

@@ -9,12 +9,13 @@ import { foldDuplicates } from "./fold-duplicates.ts";
 import { normalForm } from "./normal-form.ts";
 import { groupOf, type ResourceKey } from "./resource-key.ts";
 import {
+  INSTALLATION_ANNOTATION,
   TRACKING_ANNOTATION,
   TRACKING_LABEL,
   isTracked,
   trackingId,
   trackingName,
-  type TrackingMethod,
+  type Tracking,
 } from "./tracking.ts";
 
 export interface Manifest {
@@ -29,11 +30,10 @@ export interface Manifest {
   warnings: string[];
 }
 
-export interface PrepareOptions {
+export interface PrepareOptions extends Tracking {
   app: { name: string; namespace: string; controlPlaneNamespace: string };
   destinationNamespace: string;
   scope: "Namespaced" | "Cluster";
-  trackingMethod: TrackingMethod;
 }
 
 export interface PreparedManifest {
@@ -111,17 +111,20 @@ function preparedMetadata(manifest: Manifest, key: ResourceKey, options: Prepare
   if (key.namespace !== "") entries.push(["namespace", key.namespace]);
   const metadata = new Map(entries);
   if (isTracked(key)) {
-    const { trackingMethod: method, app } = options;
+    const { trackingMethod: method, instanceLabelKey = TRACKING_LABEL, installationId, app } = options;
     if (method !== "label") {
       const annotations = withoutNulls(metadata.get("annotations"));
       annotations[TRACKING_ANNOTATION] = trackingId(app, key, options.destinationNamespace);
+      // A manifest that was copied from another installation's cluster must not say that it is theirs.
+      if (installationId === undefined) delete annotations[INSTALLATION_ANNOTATION];
+      else annotations[INSTALLATION_ANNOTATION] = installationId;
       metadata.set("annotations", annotations);
     }
     if (method !== "annotation") {
       const labels = withoutNulls(metadata.get("labels"));
       // Only the method that has the annotation as well may cut the name: by label alone it is the identity.
       const name = trackingName(app);
-      labels[TRACKING_LABEL] = method === "label" ? name : cutToLabel(name);
+      labels[instanceLabelKey] = method === "label" ? name : cutToLabel(name);
       metadata.set("labels", labels);
     }
   }

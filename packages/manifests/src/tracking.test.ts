@@ -1,6 +1,17 @@
 import { expect, test } from "vitest";
 import { parseKey } from "./resource-key.ts";
-import { describesBearer, isTracked, ownerOf, parseTrackingId, TRACKING_ANNOTATION, trackingId } from "./tracking.ts";
+import {
+  describesBearer,
+  INSTALLATION_ANNOTATION,
+  isTracked,
+  parseTrackingId,
+  sharedText,
+  TRACKING_ANNOTATION,
+  TRACKING_LABEL,
+  trackerOf,
+  trackingId,
+  type Tracking,
+} from "./tracking.ts";
 
 const app = { name: "shop", namespace: "argocd", controlPlaneNamespace: "argocd" };
 
@@ -22,9 +33,10 @@ test.each([
 
 test("an id that was copied to another object makes that object nobody's", () => {
   const annotations = { [TRACKING_ANNOTATION]: "shop:apps/Deployment:n/d" };
-  expect(ownerOf(annotations, parseKey("apps/Deployment/n/d")!)).toBe("shop");
+  const ownerOf = (bearer: string) => trackerOf({ annotations }, parseKey(bearer)!, { trackingMethod: "annotation" });
+  expect(ownerOf("apps/Deployment/n/d")).toBe("shop");
   for (const other of ["apps/Deployment/n/e", "apps/Deployment/m/d", "apps/ReplicaSet/n/d", "/Deployment/n/d"]) {
-    expect(ownerOf(annotations, parseKey(other)!)).toBeUndefined();
+    expect(ownerOf(other)).toBeUndefined();
   }
 });
 
@@ -42,4 +54,26 @@ test.each([
 test("CRDs are not tracked", () => {
   expect(isTracked({ group: "apiextensions.k8s.io", kind: "CustomResourceDefinition" })).toBe(false);
   expect(isTracked({ group: "example.com", kind: "CustomResourceDefinition" })).toBe(true);
+});
+
+test.each<[string, Tracking, string | undefined]>([
+  ["annotation", { trackingMethod: "annotation" }, "shop"],
+  ["annotation+label: the annotation", { trackingMethod: "annotation+label" }, "shop"],
+  ["label", { trackingMethod: "label" }, "by-label"],
+  ["a label of one's own", { trackingMethod: "label", instanceLabelKey: "example.com/app" }, "own"],
+  ["another label, which it has not", { trackingMethod: "label", instanceLabelKey: "example.com/other" }, undefined],
+  ["the annotation of this installation", { trackingMethod: "annotation", installationId: "one" }, "shop"],
+  ["the annotation of another installation", { trackingMethod: "annotation+label", installationId: "two" }, undefined],
+  ["labels know no installations", { trackingMethod: "label", installationId: "two" }, "by-label"],
+])("whose an object is says %s", (_name, tracking, owner) => {
+  const annotations = { [TRACKING_ANNOTATION]: "shop:/ConfigMap:n/c", [INSTALLATION_ANNOTATION]: "one" };
+  const labels = { [TRACKING_LABEL]: "by-label", "example.com/app": "own" };
+  expect(trackerOf({ annotations, labels }, parseKey("/ConfigMap/n/c")!, tracking)).toBe(owner);
+});
+
+test("a shared object is told as Argo CD tells it", () => {
+  const app = { namespace: "argocd", name: "shop" };
+  expect(sharedText(parseKey("apps/Deployment/n/d")!, app, "team_shop")).toBe(
+    "Deployment/d is part of applications argocd/shop and team/shop",
+  );
 });

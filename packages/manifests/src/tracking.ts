@@ -4,8 +4,29 @@ import { keyText, type ResourceKey } from "./resource-key.ts";
 
 export const TRACKING_ANNOTATION = "argocd.argoproj.io/tracking-id";
 export const TRACKING_LABEL = "app.kubernetes.io/instance";
+export const INSTALLATION_ANNOTATION = "argocd.argoproj.io/installation-id";
 
 export type TrackingMethod = "annotation" | "annotation+label" | "label";
+
+/** How an installation marks what belongs to its Applications. */
+export interface Tracking {
+  trackingMethod: TrackingMethod;
+  /** `application.instanceLabelKey` of argocd-cm; Kubernetes' own label without it. */
+  instanceLabelKey?: string | undefined;
+  /** `installationID`: what another installation tracks is none of ours, though its apps may have the same names. */
+  installationId?: string | undefined;
+}
+
+/** What a live object says of whose it is, by every method. */
+export interface Marks {
+  /** Application by tracking annotation, as written there; only when that describes the object. */
+  owner?: string;
+  installation?: string;
+  /** Application by Kubernetes' own label. */
+  instance?: string;
+  /** Values of other label keys that were asked for. */
+  labels?: Record<string, string>;
+}
 
 export interface TrackedApp {
   name: string;
@@ -59,10 +80,48 @@ export function describesBearer(id: TrackingId, bearer: ResourceKey): boolean {
   return keyText({ ...id.key, namespace }) === keyText(bearer);
 }
 
-/** The Application (its trackingName) that an object truly belongs to by annotation, or undefined. */
-export function ownerOf(annotations: unknown, bearer: ResourceKey): string | undefined {
-  if (typeof annotations !== "object" || annotations === null) return undefined;
-  const text = (annotations as Record<string, unknown>)[TRACKING_ANNOTATION];
-  const id = typeof text === "string" ? parseTrackingId(text) : undefined;
-  return id && describesBearer(id, bearer) ? id.app : undefined;
+export function marksOf(
+  { annotations, labels }: { annotations?: unknown; labels?: unknown },
+  bearer: ResourceKey,
+  otherLabelKeys: Iterable<string> = [],
+): Marks {
+  const marks: Marks = {};
+  const text = textOf(annotations, TRACKING_ANNOTATION);
+  const id = text === undefined ? undefined : parseTrackingId(text);
+  if (id && describesBearer(id, bearer)) marks.owner = id.app;
+  const installation = textOf(annotations, INSTALLATION_ANNOTATION);
+  if (installation !== undefined) marks.installation = installation;
+  const instance = textOf(labels, TRACKING_LABEL);
+  if (instance !== undefined) marks.instance = instance;
+  for (const key of otherLabelKeys) {
+    const value = textOf(labels, key);
+    if (value !== undefined) (marks.labels ??= {})[key] = value;
+  }
+  return marks;
+}
+
+function textOf(map: unknown, name: string): string | undefined {
+  if (typeof map !== "object" || map === null) return undefined;
+  const value = (map as Record<string, unknown>)[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+/** The Application (its trackingName) that an object with these marks belongs to, or undefined. */
+export function trackedBy(marks: Marks, tracking: Tracking): string | undefined {
+  const { trackingMethod, instanceLabelKey = TRACKING_LABEL, installationId } = tracking;
+  if (trackingMethod === "label")
+    return instanceLabelKey === TRACKING_LABEL ? marks.instance : marks.labels?.[instanceLabelKey];
+  return installationId !== undefined && marks.installation !== installationId ? undefined : marks.owner;
+}
+
+export const trackerOf = (
+  metadata: { annotations?: unknown; labels?: unknown },
+  bearer: ResourceKey,
+  tracking: Tracking,
+): string | undefined =>
+  trackedBy(marksOf(metadata, bearer, tracking.instanceLabelKey ? [tracking.instanceLabelKey] : []), tracking);
+
+/** As Argo CD says it: Applications by namespace and name, the other one without a namespace where it is the control plane's. */
+export function sharedText(key: ResourceKey, app: { namespace: string; name: string }, other: string): string {
+  return `${key.kind}/${key.name} is part of applications ${app.namespace}/${app.name} and ${other.replace("_", "/")}`;
 }

@@ -23,6 +23,7 @@ test.each([
   ["helm.sh/hook", "pre-install,test"],
   ["helm.sh/hook-weight", "-5"],
   ["argocd.argoproj.io/compare-options", "ServerSideDiff=true"],
+  ["argocd.argoproj.io/ignore-resource-updates", "true"],
   ["helm.sh/resource-policy", "keep"],
   ["argocd.argoproj.io/tracking-id", "x:/y:z/w"],
   ["example.com/hook", "PreSync"],

@@ -36,11 +36,11 @@ test("settings are read as Argo CD writes them, and a wrong one is told and left
   const configMap = (data: Record<string, string>) => ({ data }) as never;
   expect(settingsOf(undefined, "argocd").settings).toMatchObject({
     pollIntervalMs: 120_000,
-    trackingMethod: "annotation",
+    tracking: { trackingMethod: "annotation" },
   });
   expect(settingsOf(configMap({ "timeout.reconciliation": "0s" }), "argocd").settings.pollIntervalMs).toBe(0);
   expect(
-    settingsOf(configMap({ "application.resourceTrackingMethod": "label" }), "argocd").settings.trackingMethod,
+    settingsOf(configMap({ "application.resourceTrackingMethod": "label" }), "argocd").settings.tracking.trackingMethod,
   ).toBe("label");
   const wrong = settingsOf(configMap({ "timeout.reconciliation": "soon" }), "argocd");
   expect(wrong.settings.pollIntervalMs).toBe(120_000);

@@ -8,7 +8,7 @@ import type { Bus } from "@driftless/bus/connect";
 import { consumeWork, follow, on, type Consumption } from "@driftless/bus/consume";
 import { joinReplicas, type Replicas } from "@driftless/bus/replicas";
 import { readLeniently } from "@driftless/contracts/application";
-import { appText, type Cause } from "@driftless/contracts/identity";
+import { appText, type Cause, type Destination } from "@driftless/contracts/identity";
 import type { MessageDefinition } from "@driftless/contracts/message";
 import {
   FetcherStarted,
@@ -160,8 +160,14 @@ class Controller implements Service {
     this.unsubscribe.push(this.replicas.onChange(() => this.ownershipChanged()));
     this.watch();
     await Promise.all(this.watches.map((watch) => watch.synced));
+    await clusters.ready();
     this.started = true;
     for (const object of this.objects.values()) this.follow(object);
+    this.unsubscribe.push(
+      clusters.onSkipChange(() => {
+        for (const object of this.objects.values()) this.follow(object);
+      }),
+    );
     this.afterReconnect();
     this.watchdog();
   }
@@ -311,7 +317,7 @@ class Controller implements Service {
     const { uid, namespace = "", name } = object.metadata;
     const mine = this.shards.includes(shardOf(namespace, name));
     const view = mine ? this.viewOf(object) : undefined;
-    if (!view || view.skipReconcile) return this.leave(uid);
+    if (!view || view.skipReconcile || this.context.clusters.isSkipped(destinationOf(object))) return this.leave(uid);
     const news = this.writer.observe(uid, object);
     if (!this.host.has(uid)) return this.begin(view);
     // What we wrote ourselves is no news; what the writer read after a conflict is, though the writer knows it already.
@@ -593,3 +599,6 @@ class Controller implements Service {
     return codes;
   }
 }
+
+const destinationOf = (application: KubeObject): Destination =>
+  (application["spec"] as { destination?: Destination } | undefined)?.destination ?? {};

@@ -75,11 +75,21 @@ export function systemIgnoreRules(data: Readonly<Record<string, unknown>>): {
     ];
   });
   const compare = readYaml(
-    z.looseObject({ ignoreAggregatedRoles: z.boolean().nullish() }),
+    z.looseObject({
+      ignoreAggregatedRoles: z.boolean().nullish(),
+      ignoreResourceStatusField: z.string().nullish(),
+      ignoreDifferencesOnResourceUpdates: z.boolean().nullish(),
+    }),
     data[COMPARE_OPTIONS] ?? "",
   );
   if (compare.kind === "invalid") problems.push(`${COMPARE_OPTIONS}: ${compare.reason}`);
-  else if (compare.value.ignoreAggregatedRoles) {
+  else {
+    // `status` is never applied, so it cannot differ; whatever changes nothing of what was applied refreshes nothing.
+    const status = compare.value.ignoreResourceStatusField ?? "all";
+    if (status !== "all" && status !== "true")
+      problems.push(`${COMPARE_OPTIONS}: ignoreResourceStatusField "${status}" is not honoured: status never counts`);
+  }
+  if (compare.kind === "ok" && compare.value.ignoreAggregatedRoles) {
     rules.push({
       group: "rbac.authorization.k8s.io",
       kind: "ClusterRole",
@@ -94,12 +104,13 @@ export function systemIgnoreRules(data: Readonly<Record<string, unknown>>): {
 
 const COMPARE_OPTIONS = "resource.compareoptions";
 
-function readYaml<T>(
+export function readYaml<T>(
   schema: z.ZodType<T>,
   text: unknown,
+  empty: unknown = {},
 ): { kind: "ok"; value: T } | { kind: "invalid"; reason: string } {
   try {
-    const read = schema.safeParse(parse(String(text)) ?? {});
+    const read = schema.safeParse(parse(String(text)) ?? empty);
     if (read.success) return { kind: "ok", value: read.data };
     const issue = read.error.issues[0]!;
     return { kind: "invalid", reason: `${issue.path.join(".")} ${issue.message}`.trim() };

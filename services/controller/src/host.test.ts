@@ -42,7 +42,7 @@ const view = (name: string) =>
       spec: { source: { repoURL: "https://h/r", path: "." }, destination: { name: "in-cluster", namespace: "x" } },
     },
     () => PROJECT,
-    { controlPlaneNamespace: "argocd", trackingMethod: "annotation", pollIntervalMs: 0, ignoreRules: [] },
+    { controlPlaneNamespace: "argocd", tracking: { trackingMethod: "annotation" }, pollIntervalMs: 0, ignoreRules: [] },
   )!;
 
 function world(onEffect: (host: Host, uid: string, effect: Effect) => void = () => undefined) {

@@ -7,7 +7,7 @@ test("without argocd-cm the defaults are Argo CD's", () => {
   const { settings, problems } = settingsOf(undefined, "argocd");
   expect(settings).toEqual({
     controlPlaneNamespace: "argocd",
-    trackingMethod: "annotation",
+    tracking: { trackingMethod: "annotation" },
     pollIntervalMs: 120_000,
     pollJitterMs: undefined,
     ignoreRules: [],
@@ -24,15 +24,47 @@ test("interval, jitter and tracking method are read", () => {
   expect(settingsOf(configMap(data), "argocd").settings).toMatchObject({
     pollIntervalMs: 180_000,
     pollJitterMs: 0,
-    trackingMethod: "label",
+    tracking: { trackingMethod: "label" },
   });
+});
+
+test("how objects are marked, and which kinds are left alone, is read", () => {
+  const data = {
+    "application.instanceLabelKey": "example.com/app",
+    installationID: "one",
+    "resource.exclusions": "- apiGroups: ['*.cilium.io']\n  kinds: [CiliumIdentity]\n",
+  };
+  const { settings, problems } = settingsOf(configMap(data), "argocd");
+  expect(settings).toMatchObject({
+    tracking: { instanceLabelKey: "example.com/app", installationId: "one" },
+    resourceFilter: { exclusions: [{ apiGroups: ["*.cilium.io"], kinds: ["CiliumIdentity"], clusters: [] }] },
+  });
+  expect(problems).toEqual([]);
+});
+
+test("keys of Argo CD's front end are passed over in silence, those of reconciliation are told when wrong", () => {
+  const data = {
+    "oidc.config": "x",
+    "accounts.alice": "login",
+    "resource.customizations.actions.apps_Deployment": "x",
+    "application.instanceLabelKey": "no label key",
+    "resource.inclusions": "kinds: [ConfigMap]",
+    "resource.respectRBAC": "loose",
+    "resource.compareoptions": "ignoreResourceStatusField: crd",
+  };
+  expect(settingsOf(configMap(data), "argocd").problems).toEqual([
+    expect.stringContaining("resource.compareoptions: ignoreResourceStatusField"),
+    expect.stringContaining("application.instanceLabelKey:"),
+    expect.stringContaining("resource.inclusions:"),
+    expect.stringContaining("resource.respectRBAC:"),
+  ]);
 });
 
 test("what cannot be read is told and the default taken; a key that is not honoured yet is told by name", () => {
   const { settings, problems } = settingsOf(
-    configMap({ "timeout.reconciliation": "soon", "resource.exclusions": "[]" }),
+    configMap({ "timeout.reconciliation": "soon", "kustomize.path.v4": "/x" }),
     "argocd",
   );
   expect(settings.pollIntervalMs).toBe(120_000);
-  expect(problems).toEqual(['timeout.reconciliation: "soon" is no duration', "resource.exclusions: not honoured yet"]);
+  expect(problems).toEqual(['timeout.reconciliation: "soon" is no duration', "kustomize.path.v4: not honoured yet"]);
 });

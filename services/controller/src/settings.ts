@@ -3,6 +3,7 @@
 import type { KubeObject } from "@driftless/kube/resource";
 import { parseGoDuration } from "./application/go-duration.ts";
 import { systemIgnoreRules } from "./customizations.ts";
+import { resourceFilterOf } from "./resource-filter.ts";
 import type { Settings } from "./application/view.ts";
 
 export const SETTINGS_CONFIG_MAP = "argocd-cm";
@@ -12,26 +13,39 @@ const HONOURED = new Set([
   "timeout.reconciliation.jitter",
   "timeout.hard.reconciliation",
   "application.resourceTrackingMethod",
+  "application.instanceLabelKey",
+  "installationID",
+  "resource.exclusions",
+  "resource.inclusions",
+  // Only kinds in use are watched, and one that may not be read concerns only who uses it.
+  "resource.respectRBAC",
   "kustomize.buildOptions",
   "resource.customizations",
   "resource.compareoptions",
   "resource.ignoreResourceUpdatesEnabled",
   // Read by the api.
   "webhook.maxPayloadSizeMB",
-  // Argo CD's own front end; they mean nothing to reconciliation.
+  // Of Argo CD's own front end, beside those of OF_OTHERS.
   "url",
+  "additionalUrls",
+  "passwordPattern",
   "admin.enabled",
-  "users.anonymous.enabled",
-  "exec.enabled",
-  "statusbadge.enabled",
 ]);
+/** Argo CD's front end and other parts that Driftless does not replace read these; they mean nothing to reconciliation. */
+const OF_OTHERS =
+  /^(accounts|dex|exec|extension|ga|help|oidc|server|statusbadge|ui|users|application\.links|project\.links|resource\.links|resource\.customLabels|resource\.customizations\.actions|resource\.sensitive\.mask)($|\.)/;
 const HONOURED_PREFIXES = [
+  // The API server itself says whether two quantities are one.
+  "resource.customizations.knownTypeFields.",
   "resource.customizations.ignoreDifferences.",
   // A watch event that changes nothing of what was applied refreshes nothing, whatever is written here.
   "resource.customizations.ignoreResourceUpdates.",
 ];
 const isHonoured = (key: string): boolean =>
-  HONOURED.has(key) || HONOURED_PREFIXES.some((prefix) => key.startsWith(prefix));
+  HONOURED.has(key) || OF_OTHERS.test(key) || HONOURED_PREFIXES.some((prefix) => key.startsWith(prefix));
+
+/** Of a label key: `name` or `domain/name`. */
+const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?$/;
 
 const TRACKING_METHODS = ["annotation", "annotation+label", "label"] as const;
 
@@ -58,10 +72,24 @@ export function settingsOf(
   const method = text("application.resourceTrackingMethod");
   const trackingMethod = TRACKING_METHODS.find((known) => known === method);
   if (method !== "" && !trackingMethod) problems.push(`application.resourceTrackingMethod: "${method}" is unknown`);
+  const labelKey = text("application.instanceLabelKey");
+  const isLabelKey = LABEL_KEY.test(labelKey);
+  if (labelKey !== "" && !isLabelKey) problems.push(`application.instanceLabelKey: "${labelKey}" is no label key`);
+  const installationId = text("installationID");
+  const { filter, problems: filterProblems } = resourceFilterOf(data);
+  problems.push(...filterProblems);
+  const respectRbac = text("resource.respectRBAC");
+  if (!["", "normal", "strict"].includes(respectRbac))
+    problems.push(`resource.respectRBAC: "${respectRbac}" is neither normal nor strict`);
   return {
     settings: {
       controlPlaneNamespace,
-      trackingMethod: trackingMethod ?? "annotation",
+      tracking: {
+        trackingMethod: trackingMethod ?? "annotation",
+        ...(isLabelKey && { instanceLabelKey: labelKey }),
+        ...(installationId !== "" && { installationId }),
+      },
+      ...(filter && { resourceFilter: filter }),
       pollIntervalMs: pollIntervalMs ?? POLL_INTERVAL_MS,
       pollJitterMs,
       ...(hardIntervalMs ? { hardIntervalMs } : {}),

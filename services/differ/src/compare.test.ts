@@ -62,8 +62,8 @@ function verdictOf(
     inventory: [],
     view: () => view,
     record: () => remembered,
-    app: { uid: "uid", trackingName: "shop", name: "shop" },
-    trackingMethod: "annotation",
+    app: { uid: "uid", trackingName: "shop", namespace: "argocd", name: "shop" },
+    tracking: { trackingMethod: "annotation" },
     ...more,
   }).map(({ name, verdict, reason, failure: why, keep }) => [name, verdict, why?.code ?? keep ?? reason]);
 }
@@ -155,7 +155,7 @@ test("an object whose kind comes with the same set is Missing, and its kind is n
 
 test("by label tracking the label decides, not the annotation", () => {
   const objects = { one: live({ owner: undefined, instance: "other" }) };
-  expect(verdictOf(objects, undefined, { trackingMethod: "label" })).toEqual([
+  expect(verdictOf(objects, undefined, { tracking: { trackingMethod: "label" } })).toEqual([
     ["one", "Suspect", "RESOURCE_OWNED_BY_OTHER"],
   ]);
 });

@@ -7,8 +7,8 @@ import type { DesiredSet } from "@driftless/kube/desired-set";
 import type { ApiResource } from "@driftless/kube/resource";
 import { isNewer } from "@driftless/kube/resource-version";
 import { stricter } from "@driftless/manifests/consent";
-import { keyForPeople, keyText, type ResourceKey } from "@driftless/manifests/resource-key";
-import { isTracked, type TrackingMethod } from "@driftless/manifests/tracking";
+import { keyText, type ResourceKey } from "@driftless/manifests/resource-key";
+import { isTracked, sharedText, trackedBy, type Tracking } from "@driftless/manifests/tracking";
 import type { Remembered } from "./judge.ts";
 import type { Seen } from "./seen.ts";
 
@@ -18,13 +18,12 @@ export type KindView =
   | { kind: "unreadable"; failure: Failure };
 
 export interface CompareInput {
-  desired: Pick<DesiredSet, "objects" | "unresolved"> & Partial<Pick<DesiredSet, "hooks" | "skipped">>;
+  desired: Pick<DesiredSet, "objects" | "unresolved"> & Partial<Pick<DesiredSet, "hooks" | "skipped" | "excluded">>;
   inventory: { key: ObjectKey; view: KindView }[];
   view(resource: ApiResource): KindView;
   record(key: ResourceKey): Remembered | undefined;
-  /** Application's uid, its name in tracking ids, its plain name. */
-  app: { uid: string; trackingName: string; name: string };
-  trackingMethod: TrackingMethod;
+  app: { uid: string; trackingName: string; namespace: string; name: string };
+  tracking: Tracking;
 }
 
 export function compare(input: CompareInput): ComparedObject[] {
@@ -87,7 +86,7 @@ function compareDesired(
   const base = { ...key, live: identity(live), ...(live.health && { health: live.health }) };
   const other = foreignOwner(live, key, input);
   if (other !== undefined) {
-    const text = `${keyForPeople(key)} is tracked by the Application ${other}.`;
+    const text = sharedText(key, input.app, other);
     return {
       ...base,
       verdict: "Suspect",
@@ -115,17 +114,14 @@ export function suspicion(
   return live.imprint === record.imprint ? undefined : "drift";
 }
 
-function foreignOwner(live: Seen, key: ResourceKey, { app, trackingMethod }: CompareInput): string | undefined {
+function foreignOwner(live: Seen, key: ResourceKey, { app, tracking }: CompareInput): string | undefined {
   if (!isTracked(key)) return undefined;
-  const owner = trackingMethod === "label" ? live.instance : live.owner;
-  return owner === undefined || owner === (trackingMethod === "label" ? app.name : app.trackingName)
-    ? undefined
-    : owner;
+  const owner = trackedBy(live, tracking);
+  return owner === app.trackingName ? undefined : owner;
 }
 
-function belongs(live: Seen, { app, trackingMethod }: CompareInput): boolean {
-  return trackingMethod === "label" ? live.instance === app.name : live.owner === app.trackingName;
-}
+const belongs = (live: Seen, { app, tracking }: CompareInput): boolean =>
+  trackedBy(live, tracking) === app.trackingName;
 
 function extra(key: ObjectKey, live: Seen): ComparedObject {
   return {

@@ -23,10 +23,11 @@ import { StepApplied, StepPredicted } from "@driftless/contracts/pipeline/5-sync
 import { STREAMS, workDurable } from "@driftless/contracts/streams";
 import { subject } from "@driftless/contracts/subject";
 import type { Cluster, Clusters } from "@driftless/kube/clusters";
-import { resolveDesired, type DesiredHook, type DesiredSet } from "@driftless/kube/desired-set";
+import { resolveDesired, type DesiredHook, type DesiredSet, type ExcludedObject } from "@driftless/kube/desired-set";
 import { clusterFailure } from "@driftless/kube/cluster-failure";
 import { NAMESPACES, type ApiResource } from "@driftless/kube/resource";
 import { decodeManifests } from "@driftless/manifests/manifests-blob";
+import { isExcluded } from "@driftless/manifests/resource-filter";
 import { trackingName } from "@driftless/manifests/tracking";
 import type { Clock } from "@driftless/process/clock";
 import type { Config } from "@driftless/process/config";
@@ -60,6 +61,7 @@ interface Differ extends DifferContext {
 
 /** Time kept for comparing and answering, out of a command's deadline. */
 const ANSWER_MS = 2_000;
+const EXCLUDED_TOLD_MAX = 10;
 
 export async function startDiffer(context: DifferContext): Promise<Service> {
   const { bus, clock, logger, metrics, config } = context;
@@ -194,11 +196,22 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
   if (lookup.kind === "error") return failed(lookup.failure);
   const { cluster } = lookup;
 
-  const desired = await resolveDesired({ manifests: decoded.manifests, app, target, discovery: cluster.discovery });
+  const desired = await resolveDesired({
+    manifests: decoded.manifests,
+    app,
+    target,
+    discovery: cluster.discovery,
+    server: cluster.server,
+  });
   const [first, ...others] = desired.failures;
   if (first) return { kind: "failed", failures: [first, ...others] };
 
-  const inventory = await inventoryKinds(cluster, command.inventory);
+  const { resourceFilter, instanceLabelKey } = target;
+  const inventory = await inventoryKinds(
+    cluster,
+    command.inventory.filter((key) => !isExcluded(key, cluster.server, resourceFilter)),
+  );
+  if (instanceLabelKey !== undefined) live.readLabel(instanceLabelKey);
   const namespace = target.destination.namespace ?? "";
   const needsNamespace =
     namespace !== "" &&
@@ -221,8 +234,8 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
       const record = records.of(cluster.server, key);
       return record?.app === app.uid ? record : undefined;
     },
-    app: { uid: app.uid, trackingName: trackingName(ofApp), name: app.name },
-    trackingMethod: target.trackingMethod,
+    app: { uid: app.uid, trackingName: trackingName(ofApp), namespace: app.namespace, name: app.name },
+    tracking: target,
   });
 
   const namespaces = needsNamespace ? live.view(cluster, NAMESPACES) : undefined;
@@ -238,12 +251,21 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
       }),
       namespaceMissing: namespaces?.kind === "listed" && !brought && !namespaces.get("", namespace),
       images: [...new Set(desired.objects.flatMap(({ prepared }) => prepared.images))].toSorted(),
-      warnings: desired.objects.flatMap(({ prepared: { warnings, file, line } }) =>
-        warnings.map((text) => failure("MANIFEST_INVALID", text, { file, line })),
-      ),
+      warnings: [
+        ...desired.objects.flatMap(({ prepared: { warnings, file, line } }) =>
+          warnings.map((text) => failure("MANIFEST_INVALID", text, { file, line })),
+        ),
+        ...desired.excluded.slice(0, EXCLUDED_TOLD_MAX).map(excludedWarning),
+      ],
     },
   };
 }
+
+const excludedWarning = ({ key, file, line }: ExcludedObject): Failure =>
+  failure("EXCLUDED_RESOURCE", `Resource ${key.group}/${key.kind} ${key.name} is excluded in the settings`, {
+    file,
+    line,
+  });
 
 const hookOf = (hook: DesiredHook): Hook => ({
   ...hook.prepared.key,

@@ -12,6 +12,7 @@ import type { ApiResource, KubeObject } from "@driftless/kube/resource";
 import { isNewer } from "@driftless/kube/resource-version";
 import { watchResource, type Watch, type WatchEventType, type WatchStatus } from "@driftless/kube/watch";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
+import { TRACKING_LABEL } from "@driftless/manifests/tracking";
 import type { Clock } from "@driftless/process/clock";
 import type { Logger } from "@driftless/process/telemetry";
 import type { KindView } from "./compare.ts";
@@ -43,6 +44,8 @@ export interface LiveState {
   /** Replaces what is watched for the Application; answers when every kind was listed, failed, or time is up. */
   use(app: string, uses: readonly KindUse[], deadlineMs: number): Promise<void>;
   view(cluster: Cluster, resource: ApiResource): KindView;
+  /** Applications are tracked by this label: what it says is read from now on. */
+  readLabel(key: string): void;
   forgetApplication(app: string): void;
   /** A record came: judge what was waiting for it. `told`: the health that the syncer's result has. */
   recorded(server: string, key: ObjectKey, told?: { health?: Health }): void;
@@ -98,6 +101,7 @@ export function createLiveState(options: LiveStateOptions): LiveState {
   const { clock, logger, records, tell } = options;
   const kinds = new Map<string, Kind>();
   const usesOf = new Map<string, Map<string, KindUse>>();
+  const labelKeys = new Set<string>();
   let stopped = false;
 
   // ── watching ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -156,7 +160,12 @@ export function createLiveState(options: LiveStateOptions): LiveState {
   function select(kind: Kind, object: KubeObject): Observation {
     const key = keyOf(kind, object.metadata.namespace ?? "", object.metadata.name);
     const record = recordFor(kind, key);
-    const observation = observe(object, key, record?.uid === object.metadata.uid ? record.footprint : undefined);
+    const observation = observe(
+      object,
+      key,
+      record?.uid === object.metadata.uid ? record.footprint : undefined,
+      labelKeys,
+    );
     if (!record && kind.owners.has(observation.id)) observation.seen.contents = contentsOf(object);
     return observation;
   }
@@ -397,6 +406,16 @@ export function createLiveState(options: LiveStateOptions): LiveState {
       for (const kind of opened) if (unreadable(kind)) kind.waitingApps.add(app);
     },
     view,
+    readLabel(key) {
+      if (key === TRACKING_LABEL || labelKeys.has(key)) return;
+      labelKeys.add(key);
+      // What was listed before lacks it, so nothing counts until it is listed again.
+      for (const kind of kinds.values()) {
+        kind.watch.stop();
+        kind.listed = false;
+        kind.watch = watchKind(kind);
+      }
+    },
     forgetApplication(app) {
       for (const [id, use] of usesOf.get(app) ?? []) leave(kinds.get(id), app, use);
       usesOf.delete(app);

@@ -9,15 +9,11 @@ import { healthOf, type Health } from "@driftless/manifests/health/health";
 import type { Consents } from "@driftless/manifests/consent";
 import { keepReason } from "@driftless/manifests/keep";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
-import { ownerOf, TRACKING_LABEL } from "@driftless/manifests/tracking";
+import { marksOf, type Marks } from "@driftless/manifests/tracking";
 
-export interface Seen {
+export interface Seen extends Marks {
   uid: string;
   resourceVersion: string;
-  /** Application by tracking annotation, as written there. */
-  owner?: string;
-  /** Application by tracking label. */
-  instance?: string;
   /** Why it is never deleted. */
   keep?: string;
   consents?: Consents;
@@ -49,16 +45,22 @@ export interface Observation {
 
 export const objectId = (namespace: string, name: string): string => `${namespace}/${name}`;
 
-export function observe(object: KubeObject, key: ResourceKey, footprint?: Footprint): Observation {
+/** `labelKeys`: what Applications may be tracked by, beside Kubernetes' own label. */
+export function observe(
+  object: KubeObject,
+  key: ResourceKey,
+  footprint?: Footprint,
+  labelKeys: Iterable<string> = [],
+): Observation {
   const { metadata } = object;
-  const owner = ownerOf(metadata.annotations, key);
-  const instance = metadata.labels?.[TRACKING_LABEL];
   const keep = keepReason(metadata);
   const health = healthOf(object);
   const appliedAt = ownEntry(object)?.time;
-  const seen: Seen = { uid: metadata.uid, resourceVersion: metadata.resourceVersion };
-  if (owner !== undefined) seen.owner = owner;
-  if (instance !== undefined) seen.instance = instance;
+  const seen: Seen = {
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    ...marksOf(metadata, key, labelKeys),
+  };
   if (keep !== undefined) seen.keep = keep;
   if (health !== undefined) seen.health = health;
   if (appliedAt !== undefined) seen.appliedAt = appliedAt;

@@ -4,6 +4,7 @@ import type { ObjectKey } from "@driftless/contracts/identity";
 import type { KubeError } from "@driftless/kube/outcome";
 import type { ApiResource } from "@driftless/kube/resource";
 import { keyForPeople } from "@driftless/manifests/resource-key";
+import { sharedText } from "@driftless/manifests/tracking";
 
 export function applyFailure(error: KubeError, key: ObjectKey, resource: Pick<ApiResource, "namespaced">): Failure {
   const path = keyForPeople(key);
@@ -39,7 +40,6 @@ function codeOf(error: KubeError): FailureCode {
   }
 }
 
-export function ownedByOther(key: ObjectKey, owner: string): Failure {
-  const text = `${keyForPeople(key)} is tracked by the Application ${owner}.`;
-  return failure("RESOURCE_OWNED_BY_OTHER", text, { path: keyForPeople(key) });
+export function ownedByOther(app: { namespace: string; name: string }, key: ObjectKey, owner: string): Failure {
+  return failure("RESOURCE_OWNED_BY_OTHER", sharedText(key, app, owner), { path: keyForPeople(key) });
 }

@@ -167,7 +167,7 @@ async function sendFenced(
     if (why) throw new Withdrawn(why); // S4
     if (now.kind === "ok") {
       const owner = otherOwner(step, now.object, key);
-      if (owner !== undefined) return refused(ownedByOther(key, owner)); // S5
+      if (owner !== undefined) return refused(ownedByOther(step.app, key, owner)); // S5
       before = now.object;
       fence = identityOf(now.object);
     } else if (now.error.code === "NOT_FOUND") {
@@ -296,8 +296,8 @@ async function pruneObject(step: Execution, planned: PlannedObject): Promise<App
       planned,
       live: live.object,
       desired: step.isDesired(key),
-      app: { name: step.app.name, trackingName: trackingNameOf(step) },
-      trackingMethod: step.target.trackingMethod,
+      app: { trackingName: trackingNameOf(step) },
+      tracking: step.target,
       purpose: step.claim.purpose === "delete" ? "delete" : "prune",
       usual: step.consents,
       approved: step.approved,

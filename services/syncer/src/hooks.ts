@@ -59,7 +59,7 @@ export async function runHook(step: Execution, hook: PlannedHook, desired: Desir
       const owner = ownedBy(step, live, key);
       // H2
       if (owner === undefined) return failed(strange(key));
-      if (owner !== "this") return failed(ownedByOther(key, owner));
+      if (owner !== "this") return failed(ownedByOther(step.app, key, owner));
       const why = await deleteObject(step, resource, key, live);
       if (why?.code === "CONFLICT") conflicts++;
       else if (why && why.code !== "NOT_FOUND") return failed(applyFailure(why, key, resource));

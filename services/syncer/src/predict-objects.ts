@@ -62,7 +62,7 @@ export async function predictObject(
       return outcome({ outcome: "creates" });
     } else if (live?.kind === "ok" && live.object.metadata.resourceVersion === fence?.resourceVersion) {
       const owner = otherOwner(step, live.object, key);
-      if (owner !== undefined) return outcome({ outcome: "failed", failure: ownedByOther(key, owner) });
+      if (owner !== undefined) return outcome({ outcome: "failed", failure: ownedByOther(step.app, key, owner) });
       const identity = identityOf(live.object);
       const ignored = await ignoredIn(step.engine, desired, { live: live.object, answer: answer.object });
       if (ignored?.kind === "failed") return outcome({ outcome: "failed", live: identity, failure: ignored.failure });

@@ -30,8 +30,8 @@ const decide = (more: Partial<PruneInput> = {}) =>
     planned,
     live: live(),
     desired: false,
-    app: { name: "shop", trackingName: "shop" },
-    trackingMethod: "annotation",
+    app: { trackingName: "shop" },
+    tracking: { trackingMethod: "annotation" },
     purpose: "prune",
     ...more,
   });
@@ -63,7 +63,7 @@ test.each<[string, Partial<PruneInput>]>([
   ["P4: not known by identity", { planned: { ...planned, live: undefined } }],
   [
     "with a label of another app, by label tracking",
-    { trackingMethod: "label", live: live({ labels: { "app.kubernetes.io/instance": "other" } }) },
+    { tracking: { trackingMethod: "label" }, live: live({ labels: { "app.kubernetes.io/instance": "other" } }) },
   ],
 ])("an object is kept that is %s", (_title, more) => {
   expect(decide(more).kind).toBe("skip");

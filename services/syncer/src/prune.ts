@@ -10,15 +10,15 @@ import type { KubeObject } from "@driftless/kube/resource";
 import { readAnnotations } from "@driftless/manifests/annotations";
 import { consentTo, needsApproval, type Consents } from "@driftless/manifests/consent";
 import { keepReason } from "@driftless/manifests/keep";
-import { isTracked, ownerOf, TRACKING_LABEL, type TrackingMethod } from "@driftless/manifests/tracking";
+import { isTracked, trackerOf, type Tracking } from "@driftless/manifests/tracking";
 
 export interface PruneInput {
   planned: PlannedObject;
   live: KubeObject;
   /** Whether the set that is being applied has this object. */
   desired: boolean;
-  app: { name: string; trackingName: string };
-  trackingMethod: TrackingMethod;
+  app: { trackingName: string };
+  tracking: Tracking;
   purpose: "prune" | "delete";
   /** The Application's own sync options; its object's count before them. */
   usual?: Consents;
@@ -29,16 +29,14 @@ export interface PruneInput {
 export type PruneDecision = { kind: "prune" } | { kind: "skip"; reason: string };
 
 export function decidePrune(input: PruneInput): PruneDecision {
-  const { planned, live, desired, app, trackingMethod, purpose } = input;
+  const { planned, live, desired, app, tracking, purpose } = input;
   const skip = (reason: string): PruneDecision => ({ kind: "skip", reason });
   if (!planned.live) return skip("it was not known which object is meant");
   if (planned.live.uid !== live.metadata.uid) return skip("it has been replaced by another object"); // P4
   if (desired && purpose === "prune") return skip("it is desired"); // P1
   if (!isTracked(planned)) return skip("custom resource definitions are never deleted"); // P3
-  const owner =
-    trackingMethod === "label" ? live.metadata.labels?.[TRACKING_LABEL] : ownerOf(live.metadata.annotations, planned);
-  const name = trackingMethod === "label" ? app.name : app.trackingName;
-  if (owner !== name) return skip(owner === undefined ? "it is not tracked" : `it is tracked by ${owner}`); // P2
+  const owner = trackerOf(live.metadata, planned, tracking);
+  if (owner !== app.trackingName) return skip(owner === undefined ? "it is not tracked" : `it is tracked by ${owner}`); // P2
   const keep = keepReason(live.metadata) ?? refusal(input);
   return keep === undefined ? { kind: "prune" } : skip(`it ${keep}`); // P3
 }

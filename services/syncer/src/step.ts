@@ -5,7 +5,7 @@ import type { Target } from "@driftless/contracts/pipeline/4-diff";
 import type { Cluster } from "@driftless/kube/clusters";
 import type { KubeOutcome } from "@driftless/kube/outcome";
 import { pathOf, type ApiResource, type KubeObject } from "@driftless/kube/resource";
-import { isTracked, ownerOf, TRACKING_LABEL, trackingName } from "@driftless/manifests/tracking";
+import { isTracked, trackerOf, trackingName } from "@driftless/manifests/tracking";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
 import type { Engine } from "@driftless/render-engine/engine";
 import type { Clock } from "@driftless/process/clock";
@@ -52,9 +52,8 @@ export const trackingNameOf = ({ app, target }: Step): string =>
 
 /** "this" Application, another's name, or undefined where nobody tracks it. */
 export function ownedBy(step: Step, live: KubeObject, key: ResourceKey): string | undefined {
-  const byLabel = step.target.trackingMethod === "label";
-  const owner = byLabel ? live.metadata.labels?.[TRACKING_LABEL] : ownerOf(live.metadata.annotations, key);
-  return owner === (byLabel ? step.app.name : trackingNameOf(step)) ? "this" : owner;
+  const owner = trackerOf(live.metadata, key, step.target);
+  return owner === trackingNameOf(step) ? "this" : owner;
 }
 
 /** The other Application that tracks a live object. */

@@ -243,7 +243,13 @@ async function withStep<T>(
   const lookup = await clusters.find(target.destination);
   if (lookup.kind === "error") return failed(lookup.failure);
   const { cluster } = lookup;
-  const set = await resolveDesired({ manifests: decoded.manifests, app, target, discovery: cluster.discovery });
+  const set = await resolveDesired({
+    manifests: decoded.manifests,
+    app,
+    target,
+    discovery: cluster.discovery,
+    server: cluster.server,
+  });
   if (set.failures[0]) return failed(set.failures[0]);
 
   const end = new AbortController();

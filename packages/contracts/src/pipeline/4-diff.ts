@@ -26,11 +26,31 @@ export const IgnoreRule = z.looseObject({
 });
 export type IgnoreRule = z.infer<typeof IgnoreRule>;
 
+/** Kinds by globs over group and cluster; an empty list means every one. As `resource.exclusions` has them (contract §6). */
+export const KindFilter = z.looseObject({
+  apiGroups: z.array(z.string()).default([]),
+  kinds: z.array(z.string()).default([]),
+  clusters: z.array(z.string()).default([]),
+});
+export type KindFilter = z.infer<typeof KindFilter>;
+
+/** Which kinds Driftless has nothing to do with, whatever Git says. */
+export const ResourceFilter = z.looseObject({
+  exclusions: z.array(KindFilter).default([]),
+  /** Without any, all are included. */
+  inclusions: z.array(KindFilter).default([]),
+});
+export type ResourceFilter = z.infer<typeof ResourceFilter>;
+
 /** What turns a rendered manifest into the object meant for one Application's destination. */
 export const Target = z.looseObject({
   destination: Destination,
   manifestsDigest: z.string(),
   trackingMethod: TrackingMethod.default("annotation"),
+  /** `application.instanceLabelKey` and `installationID` of argocd-cm. */
+  instanceLabelKey: z.string().optional(),
+  installationId: z.string().optional(),
+  resourceFilter: ResourceFilter.optional(),
   /** Namespace of the control plane: apps of another one are tracked as `<ns>_<app>`. */
   controlPlaneNamespace: z.string(),
   ignoreDifferences: z.array(IgnoreRule).optional(),

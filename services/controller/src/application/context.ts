@@ -221,7 +221,10 @@ export interface Context {
   decision: Decision;
   /** Why the last look failed, since when, how often in a row. */
   failed?: { failures: readonly Failure[]; since: number; attempts: number; shown: boolean };
+  /** Of the render. */
   warnings: readonly Failure[];
+  /** Of the comparison. */
+  diffWarnings: readonly Failure[];
   /** What WatchSource last registered, so that it is sent again only when it differs. */
   watched?: string;
   /** What the last sync left to be shown: SyncError. */
@@ -286,6 +289,7 @@ export function initialContext(input: Input): Context {
     verdictPending: false,
     decision: { kind: "none" },
     warnings: [],
+    diffWarnings: [],
     syncCondition: (status.conditions ?? []).find((condition) => condition.type === "SyncError"),
     request: resumed,
     takenOperationHash: "",

@@ -44,8 +44,9 @@ function target(context: Context, manifestsDigest: string): Target {
   return {
     destination: desired.destination,
     manifestsDigest,
-    trackingMethod: desired.trackingMethod,
+    ...desired.tracking,
     controlPlaneNamespace: context.view.controlPlaneNamespace,
+    ...(desired.resourceFilter && { resourceFilter: desired.resourceFilter }),
     ...(desired.ignoreRules.length > 0 && { ignoreDifferences: desired.ignoreRules }),
   };
 }

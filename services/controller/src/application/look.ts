@@ -356,7 +356,7 @@ export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Pa
     objects: comparedObjects(context, message),
     hooks: message.hooks ?? [],
     comparison: { server: message.server, images: message.images, namespaceMissing: message.namespaceMissing },
-    warnings: [...context.warnings.filter((one) => one.code !== "RESOURCE_OWNED_BY_OTHER"), ...message.warnings],
+    diffWarnings: message.warnings,
     inventory: view.desired ? message.objects.map(keyOf) : context.inventory,
   };
 }

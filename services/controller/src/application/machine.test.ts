@@ -25,7 +25,7 @@ const PROJECT = {
 
 const SETTINGS = {
   controlPlaneNamespace: "argocd",
-  trackingMethod: "annotation" as const,
+  tracking: { trackingMethod: "annotation" as const },
   pollIntervalMs: 120_000,
   ignoreRules: [],
 };

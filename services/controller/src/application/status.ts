@@ -15,8 +15,14 @@ export type Json = Record<string, unknown>;
 const WARNING_CONDITIONS: Partial<Record<Failure["code"], string>> = {
   DUPLICATE_RESOURCE: "RepeatedResourceWarning",
   RESOURCE_OWNED_BY_OTHER: "SharedResourceWarning",
+  EXCLUDED_RESOURCE: FAILURE_CODES.EXCLUDED_RESOURCE.condition,
   NONDETERMINISTIC_RENDER: FAILURE_CODES.NONDETERMINISTIC_RENDER.condition,
 };
+
+/** Of one sort: a status stays readable, and small. */
+const CONDITIONS_MAX = 5;
+
+const isNotShared = (one: Failure): boolean => one.code !== "RESOURCE_OWNED_BY_OTHER";
 
 const condition = (one: Failure): ConditionField => ({
   type: FAILURE_CODES[one.code].condition,
@@ -31,11 +37,14 @@ export function conditionsOf(context: Context): ConditionField[] {
     conditions.push(condition(NONDETERMINISTIC));
   }
   if (context.syncCondition) conditions.push(context.syncCondition);
-  else if (!context.operation) conditions.push(...predictionFailures(context).slice(0, 5).map(condition));
+  else if (!context.operation)
+    conditions.push(...predictionFailures(context).filter(isNotShared).slice(0, CONDITIONS_MAX).map(condition));
   if (deletion?.failure) conditions.push({ type: "DeletionError", message: failureText(deletion.failure) });
   else if (deletion && view.blocked[0])
     conditions.push({ type: "DeletionError", message: failureText(view.blocked[0]) });
-  for (const warning of context.warnings) {
+  const shared = context.objects.flatMap(({ failure }) => (failure && !isNotShared(failure) ? [failure] : []));
+  const warnings = [...context.warnings, ...context.diffWarnings, ...shared.slice(0, CONDITIONS_MAX)];
+  for (const warning of warnings) {
     const type = WARNING_CONDITIONS[warning.code];
     if (type) conditions.push({ type, message: failureText(warning) });
   }

@@ -24,12 +24,16 @@ const optionPaths = (options: readonly string[] | undefined, path: string): stri
 const SPEC = ["sources", "sourceHydrator"];
 const SOURCE = ["ref"];
 
-/** What applying would change is always asked of the API server, its admission included, whichever of these is said. */
+/**
+ * What applying would change is always asked of the API server, its admission included, whichever of these is said; the
+ * last is for the parent of this Application, of which it is an object.
+ */
 const COMPARE_OPTIONS_HONOURED = new Set([
   "ServerSideDiff=true",
   "ServerSideDiff=false",
   "IncludeMutationWebhook=true",
   "IncludeMutationWebhook=false",
+  "IgnoreExtraneous",
 ]);
 
 export function unsupportedInApplication(app: Application): string[] {

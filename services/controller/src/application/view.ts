@@ -13,7 +13,7 @@ import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, Destination, ObjectKey } from "@driftless/contracts/identity";
 import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
 import type { BuildEnvironment, SourceOptions } from "@driftless/contracts/pipeline/3-render";
-import type { IgnoreRule, Target } from "@driftless/contracts/pipeline/4-diff";
+import type { IgnoreRule, ResourceFilter, Target } from "@driftless/contracts/pipeline/4-diff";
 import type { AppProject, AppProjectSpec } from "@driftless/contracts/project";
 import { repositoryHash } from "@driftless/contracts/repository";
 import { shardOf } from "@driftless/contracts/subject";
@@ -29,10 +29,14 @@ export const REFRESH_ANNOTATION = "argocd.argoproj.io/refresh";
 const SKIP_ANNOTATION = "argocd.argoproj.io/skip-reconcile";
 const CASCADE_FINALIZER = "resources-finalizer.argocd.argoproj.io";
 
+type TargetTracking = Pick<Target, "trackingMethod" | "instanceLabelKey" | "installationId">;
+
 /** What argocd-cm says, as far as the actor asks. */
 export interface Settings {
   controlPlaneNamespace: string;
-  trackingMethod: Target["trackingMethod"];
+  tracking: TargetTracking;
+  /** Kinds that are left alone. */
+  resourceFilter?: ResourceFilter;
   pollIntervalMs: number;
   pollJitterMs?: number;
   /** Every so often each Application is rendered anew, whatever is kept. */
@@ -70,7 +74,8 @@ export interface Desired {
   options: SyncOptions;
   retry?: Retry;
   historyLimit: number;
-  trackingMethod: Target["trackingMethod"];
+  tracking: TargetTracking;
+  resourceFilter?: ResourceFilter;
   /** The system's and the Application's. */
   ignoreRules: IgnoreRule[];
   /** As written, for the status. */
@@ -158,7 +163,8 @@ export function viewOf(
     desiredHash: hash([
       app.spec ?? null,
       desired?.project ?? null,
-      desired?.trackingMethod,
+      desired?.tracking,
+      desired?.resourceFilter,
       desired?.ignoreRules,
       desired?.parametersHash,
       paced.policy,
@@ -309,7 +315,8 @@ function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, setti
     options: readSyncOptions(spec.syncPolicy?.syncOptions ?? []),
     retry: spec.syncPolicy?.retry,
     historyLimit: spec.revisionHistoryLimit ?? 10,
-    trackingMethod: settings.trackingMethod,
+    tracking: settings.tracking,
+    ...(settings.resourceFilter && { resourceFilter: settings.resourceFilter }),
     ignoreDifferences: spec.ignoreDifferences ?? [],
     ignoreRules: [...settings.ignoreRules, ...ignoreRulesOf(spec.ignoreDifferences ?? [])],
     parametersHash: hash([RENDER_GENERATION, sourceOptions, source.path, appName, environment, buildOptions]),
