@@ -613,6 +613,27 @@ describe("sources", () => {
     expect(changed).toEqual([]);
   });
 
+  test("a push to a registry wakes who follows that chart, by whichever folder, and nobody else", async () => {
+    const name = `pushed-${randomUUID()}`;
+    await push(`${name}/web`, "1.0.0", await chart("web", "1.0.0"));
+    const url = `oci://${registry}/${name}`;
+    const fields = { url, insecureOCIForceHttp: "true", type: "helm" };
+    const all = owners([{ name: "o", type: "repository", fields }]);
+    const from = source(url, { chart: "web", targetRevision: "1.*" });
+    const { revision, chartDigest } = value(await ask(all, from));
+    await watchSource(all, { app, source: from, inputs: undefined, revision, chartDigest, poll }, cause);
+    await Promise.all(all.nudge(url, cause));
+    changed.length = 0;
+    await push(`${name}/web`, "1.1.0", await chart("web", "1.1.0"));
+    expect(all.nudge(`${url}/other`, cause)).toEqual([]);
+    const [looked, ...more] = await Promise.all(all.nudge(`${url}/web`, cause));
+    expect(more).toEqual([]);
+    expect(value(looked!)).toMatchObject([
+      { targetRevision: "web 1.*", at: "1.1.0", moved: { from: "1.0.0", told: ["uid"] }, count: 1 },
+    ]);
+    expect(changed).toMatchObject([{ ids: ["uid"], revision: "1.1.0" }]);
+  });
+
   test("a chart in Git gets its dependencies from a Helm repository, a registry and one that a Secret names", async () => {
     const place = await helmRepository();
     const redis = await place.put("redis", "17.1.0");

@@ -323,6 +323,43 @@ test("a repository of one's own is made by the first push, and an Application de
   expect((await driftless("app", "wait", "mine", "--timeout", "60s")).code).toBe(0);
 });
 
+test("webhook deliveries says of each push who follows it, who looks again, and why when nobody does", async () => {
+  const { apiUrl, gitUrl } = JSON.parse(await readFile(join(home, "driftless.json"), "utf8")) as Record<string, string>;
+  const tell = async (body: object): Promise<string> => {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(`${apiUrl}/api/webhook`, { method: "POST", headers, body: JSON.stringify(body) });
+    return ((await answer.json()) as { delivery: string }).delivery;
+  };
+  interface Delivery {
+    delivery?: string;
+    outcome: string;
+    why: string;
+    nearest: string[];
+    revisions: { woken: string[]; others: string[] }[];
+  }
+  const until = (delivery: string) =>
+    eventually("the delivery is told", async () => {
+      const ran = await driftless("webhook", "deliveries", "-o", "json");
+      return json<{ deliveries: Delivery[] }>(ran).deliveries.find((one) => one.delivery === delivery);
+    });
+  const mine = { repoURL: `${gitUrl}/mine.git`, ref: "refs/heads/trunk" };
+  expect(await until(await tell(mine))).toMatchObject({ outcome: "known", revisions: [{ others: ["argocd/mine"] }] });
+  const other = await until(await tell({ ...mine, ref: "refs/heads/topic" }));
+  expect(other).toMatchObject({ outcome: "ref-not-followed", why: "no Application follows topic; followed: HEAD (1)" });
+  const elsewhere = await until(await tell({ repoURL: "https://git.example/team/mine" }));
+  expect(elsewhere).toMatchObject({ outcome: "repository-not-followed", nearest: [mine.repoURL] });
+  const shown = await driftless("webhook", "deliveries", "--limit", "1");
+  expect(shown.stdout).toContain("no Application has a source in git.example/team/mine");
+  // The local Git server tells its own pushes.
+  const identity = "-c user.name=me -c user.email=me@driftless.invalid";
+  const pushed = `cd '${join(folder, "mine")}'; sed -i 's/"1"/"2"/' mine.yaml; git ${identity} commit --quiet -am second`;
+  await inShell(`${pushed}; git push --quiet "$GIT_URL/mine.git" HEAD`);
+  await eventually("the push is told", async () => {
+    const { stdout } = await driftless("webhook", "deliveries");
+    return /woken .*mine\.git.*\n.*1 of 1 source .*\n.*woken argocd\/mine/.test(stdout);
+  });
+});
+
 test("what is not there is named: by its labels, or at once by watch, which goes on waiting", async () => {
   expect((await driftless("app", "list", "-l", "env=prod")).stderr).toContain("with labels env=prod");
   const watching = spawned("watch", "nope");

@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { CliError, EXIT } from "./cli-error.ts";
-import { durationMs, OUTPUTS } from "./output.ts";
+import { count, durationMs, OUTPUTS } from "./output.ts";
 
 const WAIT_USUAL = "5m";
 
@@ -86,6 +86,15 @@ program
   .option("--values <file>", "a value file, relative to the chart; may be repeated", many)
   .addOption(output("yaml", "json"))
   .action(async (path, options) => (await import("./commands/render.ts")).render(path, options));
+
+const webhook = program.command("webhook").description("webhooks: deliveries").helpCommand(false);
+webhook
+  .command("deliveries")
+  .description("what was pushed, which Applications follow it, which look again, and why when none does")
+  .addOption(nats())
+  .addOption(new Option("--limit <count>", "how many of the newest").argParser(count).default(20))
+  .addOption(output("text", "json"))
+  .action(async (options) => (await import("./commands/webhook-deliveries.ts")).webhookDeliveries(options));
 
 const app = program.command("app").description("Applications: list, get, diff, refresh, sync, wait").helpCommand(false);
 

@@ -88,3 +88,9 @@ export function durationMs(text: string): number {
   const units: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
   return Number(match[1]) * units[match[2] ?? "s"]!;
 }
+
+/** "20", as a commander argument parser. */
+export function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text.trim())) throw new InvalidArgumentError("expected a whole number");
+  return Number(text);
+}

@@ -21,6 +21,7 @@ const sample: Record<string, unknown> = {
   repository: "abc",
   to: "OutOfSync",
   object: key,
+  outcome: "woken",
 };
 
 const matches = (filter: string, subject: string): boolean => {

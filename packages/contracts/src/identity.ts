@@ -49,6 +49,8 @@ export const Cause = z.looseObject({
   /** A sentence fragment: "push to main", "spec.replicas changed". */
   detail: z.string().optional(),
   revision: z.string().optional(),
+  /** Of a webhook: the id that the api answered with. */
+  delivery: z.string().optional(),
 });
 export type Cause = z.infer<typeof Cause>;
 

@@ -77,6 +77,14 @@ export const STREAMS = {
     maxAgeMs: 7 * 24 * 60 * MINUTE,
     bytesMax: 1024 * MIB,
   },
+  deliveries: {
+    name: "DELIVERIES",
+    description: "What came of each push: who follows it, who was woken, and why not",
+    subjects: [subject("delivery", ">")],
+    retention: "limits",
+    maxAgeMs: 7 * 24 * 60 * MINUTE,
+    bytesMax: 64 * MIB,
+  },
   quarantine: {
     name: "QUARANTINE",
     description: "Messages set aside: broken ones, and those that failed five times",

@@ -16,7 +16,7 @@ import { GitFailure, ok, outcome } from "./git-failure.ts";
 import type { Outcome } from "./git-failure.ts";
 import { Looks } from "./looks.ts";
 import type { Looked } from "./looks.ts";
-import type { MovedRef, RepositoryEvents } from "./repository.ts";
+import type { Followed, MovedRef, RepositoryEvents } from "./repository.ts";
 import { looksLikeConstraint } from "./revision.ts";
 import type { MatchConstraint } from "./revision.ts";
 
@@ -43,7 +43,15 @@ const cacheBytesMax = 32 * 1024 * 1024;
 /** Chart versions are not replaced by the second: a dependency need not be asked for more often than this. */
 const recentMs = 60_000;
 
-type Followers = { chart: string; targetRevision: string; ids: Set<string>; at: FoundChart | undefined; seen: boolean };
+type Followers = {
+  chart: string;
+  targetRevision: string;
+  ids: Set<string>;
+  at: FoundChart | undefined;
+  /** The newest move, for whoever asks what came of a push. */
+  moved?: { observation: number; from: string | undefined; told: readonly string[] };
+  seen: boolean;
+};
 
 export class ChartRepository {
   readonly #origin: ChartOrigin;
@@ -189,6 +197,19 @@ export class ChartRepository {
     return [...this.#followers.values()].some(({ chart }) => chart.toLowerCase() === name);
   }
 
+  /** What is followed of a chart, or of all, as the look of this number left it. */
+  followed(observation: number, name?: string): Followed[] {
+    return [...this.#followers.values()]
+      .filter(({ chart }) => name === undefined || chart.toLowerCase() === name)
+      .map(({ chart, targetRevision, at, moved, ids }) => ({
+        targetRevision: `${chart} ${targetRevision}`.trim(),
+        at: at?.version,
+        moved: moved && moved.observation >= observation ? moved : undefined,
+        count: ids.size,
+        ids,
+      }));
+  }
+
   pollEvery(pollMs: number, pollJitterMs: number): void {
     this.#looks.pollEvery(pollMs, pollJitterMs);
   }
@@ -235,6 +256,7 @@ export class ChartRepository {
         moved.push({ ref, ...(before ? { from: before.version } : {}), ...(now ? { to: now.version } : {}) });
       }
       const ids = [...followers.ids].filter((id) => this.#isBehind(this.#sources.get(id)!, now));
+      followers.moved = { observation, from: before?.version, told: ids };
       if (ids.length > 0) this.#events.onSourcesChanged({ ids, observation, revision: now?.version, cause });
     }
     this.#events.onPolled({ observation, moved, cause });

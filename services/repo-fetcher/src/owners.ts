@@ -8,7 +8,7 @@
 // O3  While a server fails, the last good state holds for GRACE_MS; then the sources look, so that people see why.
 import { createHash } from "node:crypto";
 import type { Failure } from "@driftless/contracts/failure";
-import type { Cause } from "@driftless/contracts/identity";
+import { appText, type AppRef, type Cause } from "@driftless/contracts/identity";
 import { canonicalRepository, repositoryHash } from "@driftless/contracts/repository";
 import type { Clock } from "@driftless/process/clock";
 import type { ChartOrigin } from "./chart-origin.ts";
@@ -18,7 +18,7 @@ import type { HttpCredentials } from "./http.ts";
 import { OciRegistry } from "./oci-registry.ts";
 import { failed as failedOutcome, type Outcome, outcome } from "./git-failure.ts";
 import { RemoteObjects } from "./objects.ts";
-import { Repository, type RepositoryEvents } from "./repository.ts";
+import { Repository, type Followed, type RepositoryEvents } from "./repository.ts";
 import type { MatchConstraint } from "./revision.ts";
 import type { RepositorySecrets } from "./secrets.ts";
 
@@ -52,6 +52,7 @@ export class Owners {
   readonly #owners = new Map<string, Owner>();
   /** By uid of the Application, the ids that are followed (O0). */
   readonly #idsOf = new Map<string, Set<string>>();
+  readonly #names = new Map<string, string>();
 
   constructor(options: OwnersOptions) {
     this.#options = options;
@@ -117,7 +118,10 @@ export class Owners {
     if (keep) this.#idsOf.set(appOf(id), ids.add(id));
     else {
       ids.delete(id);
-      if (ids.size === 0) this.#idsOf.delete(appOf(id));
+      if (ids.size === 0) {
+        this.#idsOf.delete(appOf(id));
+        this.#names.delete(appOf(id));
+      }
     }
     for (const [key, { repository }] of this.#owners) {
       if (repository === keep) continue;
@@ -146,22 +150,36 @@ export class Owners {
       if (key === undefined || one.startsWith(`${id}$`)) this.forgetElsewhere(one, undefined);
   }
 
-  /** All who are meant by a push look now (O2). */
-  nudge(repoURL: string, cause: Cause): number {
-    const meant = this.#meant(repoURL);
-    for (const { repository } of meant) void repository.nudge(cause);
-    return meant.length;
+  /** All who are meant by a push look now (O2); what they then follow says what came of it. */
+  nudge(repoURL: string, cause: Cause): Promise<Outcome<Followed[]>>[] {
+    const place = canonicalRepository(repoURL);
+    const looks: Promise<Outcome<Followed[]>>[] = [];
+    for (const owner of this.#owners.values()) {
+      const { repository } = owner;
+      if (repository instanceof Repository) {
+        if (owner.place !== place) continue;
+        looks.push(then(repository.nudge(cause), ({ number }) => repository.followed(number)));
+      } else {
+        const chart = place.startsWith(`${owner.place}/`) ? place.slice(owner.place.length + 1) : undefined;
+        if (owner.place !== place && (chart === undefined || !repository.followsChart(chart))) continue;
+        looks.push(then(repository.nudge(cause), (number) => repository.followed(number, chart)));
+      }
+    }
+    return looks;
   }
 
-  #meant(repoURL: string): Owner[] {
-    const place = canonicalRepository(repoURL);
-    return [...this.#owners.values()].filter(
-      (owner) =>
-        owner.place === place ||
-        (owner.repository instanceof ChartRepository &&
-          place.startsWith(`${owner.place}/`) &&
-          owner.repository.followsChart(place.slice(owner.place.length + 1))),
-    );
+  /** URLs that somebody follows. */
+  urls(): string[] {
+    return [...new Set([...this.#owners.values()].map(({ url }) => url))];
+  }
+
+  /** So that people are told names, not uids. */
+  meet({ uid, namespace, name }: AppRef): void {
+    this.#names.set(uid, appText({ namespace, name }));
+  }
+
+  nameOf(uid: string): string {
+    return this.#names.get(uid) ?? uid;
   }
 
   /** Secrets changed: owners whose credentials are others now give way, and their sources ask again. */
@@ -255,6 +273,11 @@ export class Owners {
   #cause(detail: string): Cause {
     return { kind: "poll", at: new Date(this.#options.clock.now()).toISOString(), detail };
   }
+}
+
+async function then<T>(look: Promise<Outcome<T>>, next: (value: T) => Followed[]): Promise<Outcome<Followed[]>> {
+  const looked = await look;
+  return looked.kind === "failed" ? looked : { kind: "ok", value: next(looked.value) };
 }
 
 const digestOf = (credentials: HttpCredentials): string =>

@@ -12,6 +12,7 @@ import type { Cause, Request } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import {
   FetcherStarted,
+  PushMatched,
   PushReceived,
   RevisionObserved,
   SourceChanged,
@@ -37,7 +38,9 @@ import { Counter, Histogram, type Logger, type Registry } from "@driftless/proce
 import type { Engine } from "@driftless/render-engine/engine";
 import { contentless, fetchSource, watchSource } from "./fetch-source.ts";
 import { appOf, Owners } from "./owners.ts";
-import type { RepositoryEvents } from "./repository.ts";
+import type { Outcome } from "./git-failure.ts";
+import { whatCame } from "./push-outcome.ts";
+import type { Followed, RepositoryEvents } from "./repository.ts";
 import { watchRepositorySecrets } from "./secrets.ts";
 
 /** Bundles wait for one shared request to the Git server, so many may wait at a time. */
@@ -98,6 +101,7 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
     const started = clock.monotonic();
     if (command.deadlineAt < clock.now()) return; // Nobody waits for it any more; it will be asked again.
     const { app, requestId, shard, source, freshness, inputsDigest, extraPaths, refs, charts } = command;
+    owners.meet(app);
     const reply = () => ({ app, requestId, shard, tookMs: clock.monotonic() - started });
     const inputs = await inputsOf(inputsDigest);
     const cause: Cause = { kind: "refresh", at: now() };
@@ -138,6 +142,7 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
 
   async function watch(command: MessageOf<typeof WatchSource>): Promise<void> {
     const { app, source, inputsDigest, revision, chartDigest, refs, refRevisions, pollIntervalMs = POLL_MS } = command;
+    owners.meet(app);
     const jitterMs = command.pollJitterMs ?? Math.min(pollIntervalMs / 2, POLL_JITTER_MAX_MS);
     const inputs = await inputsOf(inputsDigest);
     const poll = { everyMs: pollIntervalMs, jitterMs };
@@ -145,15 +150,34 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
     await watchSource(owners, { app, source, inputs, revision, chartDigest, refs, refRevisions, poll }, cause);
   }
 
-  async function push({ repoURL, ref, after, tag, by }: MessageOf<typeof PushReceived>): Promise<void> {
+  async function push(message: MessageOf<typeof PushReceived>): Promise<void> {
+    const { repoURL, ref, after, tag, by, delivery } = message;
     const what = tag ?? ref?.replace(/^refs\/(heads|tags)\//, "");
     const detail = what === undefined ? "push" : `push ${tag === undefined ? "to" : "of"} ${what}`;
-    const cause: Cause = { kind: "webhook", at: now(), by, detail, revision: after };
-    const owned = owners.nudge(repoURL, cause);
-    logger.info(
-      { repository: repositoryHash(repoURL), by, owned },
-      owned > 0 ? "push" : "push to a repository nobody uses here",
-    );
+    const cause: Cause = { kind: "webhook", at: now(), by, detail, revision: after, delivery };
+    const looks = owners.nudge(repoURL, cause);
+    // Of a repository that nobody follows its partition's owner tells, so that one does.
+    if (looks.length > 0 || replicas.owns(fetchPartitionOf(repositoryHash(repoURL))))
+      tellWhatCame(message, looks).catch((error: unknown) => logger.warn({ err: error, delivery }, "a push not told"));
+  }
+
+  async function tellWhatCame(
+    message: MessageOf<typeof PushReceived>,
+    looks: readonly Promise<Outcome<Followed[]>>[],
+  ): Promise<void> {
+    const started = clock.monotonic();
+    const looked = await Promise.all(looks);
+    const told = whatCame({
+      push: message,
+      looked,
+      nameOf: (id) => owners.nameOf(appOf(id)),
+      urls: () => owners.urls(),
+      at: now(),
+      tookMs: clock.monotonic() - started,
+    });
+    const { repoURL, ref, delivery } = message;
+    logger.info({ delivery, repoURL, ref, outcome: told.outcome }, `push: ${told.why}`);
+    await bus.publish(PushMatched, told);
   }
 
   const replicas = await joinReplicas(bus, { role: "repo-fetcher", id: config.replica, clock, logger });

@@ -31,6 +31,18 @@ export type WatchedSource = {
   revision?: string | undefined;
 };
 
+/** The sources of one revision, as a look left them. */
+export type Followed = {
+  targetRevision: string;
+  ref?: string | undefined;
+  /** Where it leads: a commit, a version. */
+  at?: string | undefined;
+  /** Where that look found it moved: from where, and which sources were told. */
+  moved?: { from: string | undefined; told: readonly string[] } | undefined;
+  count: number;
+  ids: Iterable<string>;
+};
+
 export type RepositoryEvents = {
   onPolled(look: { observation: number; moved: MovedRef[]; cause: Cause }): void;
   onSourcesChanged(change: { ids: string[]; observation: number; revision: string | undefined; cause: Cause }): void;
@@ -57,8 +69,14 @@ type Followers = {
   /** By id, the commit that a source without known inputs has been given, if any. */
   anyMove: Map<string, string | undefined>;
   commit: string | undefined;
+  ref?: string | undefined;
+  /** The newest move, for whoever asks what came of a push. */
+  moved?: { observation: number; from: string | undefined; told: readonly string[] };
   seen: boolean;
 };
+
+/** Enough to see which apps they are; the rest is counted. */
+const FOLLOWERS_NAMED = 100;
 
 export class Repository {
   readonly #looks: Looks<Observation>;
@@ -198,6 +216,18 @@ export class Repository {
     return this.#followKeyOf.get(id) === key && !!this.#followers.get(key)?.anyMove.has(id);
   }
 
+  /** What is followed here, as the look of this number left it. */
+  followed(observation: number): Followed[] {
+    return [...this.#followers.values()].map(({ targetRevision, tagPrefix, ref, commit, moved, index, anyMove }) => ({
+      targetRevision: tagPrefix + targetRevision,
+      ref,
+      at: commit,
+      moved: moved && moved.observation >= observation ? moved : undefined,
+      count: index.size + anyMove.size,
+      ids: someOf([index.ids(), anyMove.keys()]),
+    }));
+  }
+
   /** Sources that are registered. */
   watched(): string[] {
     return [...this.#followKeyOf.keys()];
@@ -285,6 +315,7 @@ export class Repository {
         // Gone (a deleted branch): who followed it should look, and will be told why.
         if (followers.commit !== undefined || !followers.seen) this.#tell(followers, undefined, observed, cause);
         followers.commit = undefined;
+        followers.ref = undefined;
         followers.seen = true;
       } else if (resolved.value.commit !== followers.commit) {
         behind.push({ followers, commit: resolved.value.commit, ref: resolved.value.ref ?? targetRevision });
@@ -297,6 +328,7 @@ export class Repository {
         const commit = fetched.value[i]!;
         const told = this.#tell(followers, commit, observed, cause);
         followers.commit = commit;
+        followers.ref = ref;
         followers.seen = true;
         const count = followers.index.size + followers.anyMove.size - told;
         if (count > 0) this.#events.onSourcesUnchanged({ count, observation: observed.number, ref, revision: commit });
@@ -312,9 +344,11 @@ export class Repository {
       [...followers.anyMove].filter(([, given]) => commit === undefined || given !== commit).map(([id]) => id),
     );
     for (const id of this.#touched(followers, commit)) ids.add(id);
-    if (ids.size > 0)
-      this.#events.onSourcesChanged({ ids: [...ids], observation: observed.number, revision: commit, cause });
-    return ids.size;
+    const told = [...ids];
+    followers.moved = { observation: observed.number, from: followers.commit, told };
+    if (told.length > 0)
+      this.#events.onSourcesChanged({ ids: told, observation: observed.number, revision: commit, cause });
+    return told.length;
   }
 
   #touched(followers: Followers, commit: string | undefined): Iterable<string> {
@@ -374,6 +408,16 @@ export class Repository {
       failure: failure("REVISION_AMBIGUOUS", `${resolution.short} is the beginning of several commits`),
     };
   }
+}
+
+function someOf(all: readonly Iterable<string>[]): string[] {
+  const some: string[] = [];
+  for (const ids of all)
+    for (const id of ids) {
+      if (some.length >= FOLLOWERS_NAMED) return some;
+      some.push(id);
+    }
+  return some;
 }
 
 const followKey = (targetRevision: string, tagPrefix = ""): string => `${tagPrefix}\0${targetRevision}`;

@@ -17,12 +17,14 @@ export async function watch(
       from: options.since === undefined ? "new" : { sinceMs: options.since },
       json: options.output === "json",
     });
-    if (name) await sayWhenMissing(name, options);
-    await new Promise<void>((resolve) => {
+    // Before anything is said: whoever reads it may interrupt at once.
+    const ended = new Promise<void>((resolve) => {
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
       // `driftless watch | head`: whoever reads has gone.
       process.stdout.once("error", () => resolve());
     });
+    if (name) await sayWhenMissing(name, options);
+    await ended;
     await following.stop();
   });
 }

@@ -45,6 +45,56 @@ export const PushReceived = defineMessage({
   messageId: (m) => m.delivery && `push.${m.delivery}.${fnv1a32(`${m.repoURL} ${m.ref ?? ""}`)}`,
 });
 
+/** Sources that follow one revision of the pushed repository, and which of their Applications were told. */
+export const FollowedRevision = z.looseObject({
+  /** As the Applications write it; of a chart with its name before. */
+  targetRevision: z.string(),
+  /** What it leads to. */
+  ref: z.string().optional(),
+  from: z.string().optional(),
+  to: z.string().optional(),
+  /** How many sources follow it, and how many of them look again because an input is another. */
+  sources: z.number().int(),
+  wokenTotal: z.number().int(),
+  /** "namespace/name", the first of them. */
+  woken: z.array(z.string()),
+  others: z.array(z.string()),
+});
+export type FollowedRevision = z.infer<typeof FollowedRevision>;
+
+/** What came of a push: who follows that repository, who was woken, and when nobody was, why. */
+export const PushMatched = defineMessage({
+  name: "PushMatched",
+  kind: "public",
+  schema: z.looseObject({
+    /** RFC 3339. */
+    at: z.string(),
+    repoURL: z.string(),
+    ref: z.string().optional(),
+    tag: z.string().optional(),
+    after: z.string().optional(),
+    by: z.string().optional(),
+    delivery: z.string().optional(),
+    outcome: z.enum([
+      "woken",
+      /** The ref moved, and nothing that is read of it is another. */
+      "unchanged",
+      /** The ref was where it is already when the push was told. */
+      "known",
+      "ref-not-followed",
+      "repository-not-followed",
+      "failed",
+    ]),
+    /** One sentence for people. */
+    why: z.string(),
+    revisions: z.array(FollowedRevision),
+    /** Repositories that are followed and resemble the pushed one, when that is not. */
+    nearest: z.array(z.string()),
+    tookMs: z.number(),
+  }),
+  subject: (m) => subject("delivery", m.outcome),
+});
+
 /** The owner of a repository looked at its refs. Published for each poll, so that silence can be noticed. */
 export const RevisionObserved = defineMessage({
   name: "RevisionObserved",
