@@ -30,6 +30,25 @@ test("a manual sync leaves who asked, the revision, each object's result and a h
   expect(app.operation).toBeUndefined();
 });
 
+test("a sync that finds all as it should be says so of each object, and is reconciled not before its end", async () => {
+  const { world } = await manual("again", { "cm.yaml": configMap("settings") });
+  const first = Date.parse((await operate(world, "again")).status!.operationState!.finishedAt!);
+  await eventually("another second, which is all that a status can tell apart", async () => Date.now() > first + 1_000);
+  // What Argo CD's `app get --refresh` leaves behind asks nothing of an app without a sourceHydrator.
+  await kubectl(world, "annotate", "-n", "argocd", "application", "again", "argocd.argoproj.io/hydrate=normal");
+  const { status } = await operate(world, "again");
+  expect(status?.operationState).toMatchObject({ phase: "Succeeded" });
+  expect(status?.operationState?.syncResult?.resources).toEqual([
+    expect.objectContaining({ name: "settings", status: "Synced", message: "configmap/settings unchanged" }),
+  ]);
+  const { reconciledAt } = status as { reconciledAt?: string };
+  expect(Date.parse(reconciledAt!)).toBeGreaterThanOrEqual(Date.parse(status!.operationState!.finishedAt!));
+  const refused = await operate(world, "again", { resources: [], syncOptions: ["Nobody=knows"] });
+  expect(refused.status?.operationState).toMatchObject({ phase: "Error" });
+  const after = (refused.status as { reconciledAt?: string }).reconciledAt!;
+  expect(Date.parse(after)).toBeGreaterThanOrEqual(Date.parse(refused.status!.operationState!.finishedAt!));
+});
+
 test("a selective sync applies what it names, runs no hooks, prunes nothing else and leaves no history", async () => {
   const { world } = await manual("selective", {
     "one.yaml": configMap("one"),

@@ -54,6 +54,18 @@ function resourceResult(object: ObjectState, result: AppliedObject | undefined, 
   };
 }
 
+/** What a whole sync found as it should be and left alone: told as kubectl would have, in place of the bare key. */
+export function toldUnchanged(resources: readonly ResourceResult[], operation: Operation): ResourceResult[] {
+  const onlyOutOfSync = operation.field.sync?.syncOptions?.includes("ApplyOutOfSyncOnly=true") === true;
+  if (operation.partial || onlyOutOfSync || operation.outcome?.phase !== "Succeeded") return [...resources];
+  return resources.map((resource) => {
+    if (resource.status !== undefined) return resource;
+    const { group = "", version = "", kind = "", namespace = "", name = "" } = resource;
+    const message = `${kubectlName({ group, version, kind, namespace, name })} unchanged`;
+    return { ...resource, status: "Synced", hookPhase: "Running", message };
+  });
+}
+
 const kubectlName = ({ group, kind, name }: ObjectKey): string =>
   `${kind.toLowerCase()}${group ? `.${group}` : ""}/${name}`;
 

@@ -11,7 +11,7 @@ import { operationDeadline } from "./deadline.ts";
 import { heldBackWish } from "./held-back.ts";
 import { HOPS_BACK_MAX, objectAllowedIn, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
 import { massPrune } from "./prune-confirmation.ts";
-import { hookResult, leftBehind, runningState } from "./operation-state.ts";
+import { hookResult, leftBehind, runningState, toldUnchanged } from "./operation-state.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import { readSyncOptions } from "./sync-options.ts";
 import { hookRuns, isSelected, isSelective, layoutOf, planned, succeeded, type HookRun } from "./sync-plan.ts";
@@ -246,7 +246,11 @@ export function endOperation(context: Context, at: number): Partial<Context> {
     operation.render.sourceHash !== context.view.sourceHash;
   const ended: Context = { ...context, operation: undefined };
   const state = runningState(context, operation, outcome.message);
-  state.syncResult!.resources!.push(...leftBehind(context, operation));
+  const result = state.syncResult!;
+  result.resources = [
+    ...toldUnchanged(result.resources!, { ...operation, outcome }),
+    ...leftBehind(context, operation),
+  ];
   const changes: Partial<Context> = {
     operation: undefined,
     operationState: { ...state, phase: outcome.phase, finishedAt: seconds(at) },

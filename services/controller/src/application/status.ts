@@ -197,7 +197,9 @@ export function applicationPatch(context: Context, live: Application, now: numbe
   const asked = context.causes.some((one) => one.kind === "user" || one.kind === "refresh");
   if (revisionOnly && Object.keys(patch).length === 0 && !asked) return undefined;
   if (Object.keys(status).length > 0) {
-    if (isObject(status) && (status["sync"] || status["resources"])) status["reconciledAt"] = seconds(now);
+    // Clients of Argo CD wait after an operation for a comparison that is not older than its end.
+    const endsOperation = isObject(status["operationState"]) && context.operation === undefined;
+    if (status["sync"] || status["resources"] || endsOperation) status["reconciledAt"] = seconds(now);
     patch["status"] = status;
   }
   return Object.keys(patch).length > 0 ? { patch, refresh: answered ? refresh : undefined } : undefined;
