@@ -29,6 +29,8 @@ type RenderRequest struct {
 	// KubeVersion and APIVersions are the destination cluster's, unless the source states its own.
 	KubeVersion string   `json:"kubeVersion"`
 	APIVersions []string `json:"apiVersions"`
+	// AsksCluster: where they matter and are not told, they are asked for; otherwise Helm's own stand in.
+	AsksCluster bool `json:"asksCluster"`
 	// Refs: name of a `ref` source, without `$`, -> where the bundle holds its tree: "" for this repository at this
 	// commit, else a directory below .git, where no path of a repository can be.
 	Refs map[string]string `json:"refs"`
@@ -98,6 +100,8 @@ type Reply struct {
 
 	Paths  []string    `json:"paths,omitempty"`
 	Charts []ChartNeed `json:"charts,omitempty"`
+	// Cluster: with `need`, the destination cluster's versions.
+	Cluster bool `json:"cluster,omitempty"`
 
 	*Failure
 
@@ -142,10 +146,12 @@ func limitFailure(which, file, format string, args ...any) *Failure {
 	return &Failure{Code: "RENDER_LIMIT", Which: which, File: file, Message: fmt.Sprintf(format, args...)}
 }
 
-// needError says which paths and charts must be in the bundle before the job can be done.
+// needError says which paths and charts must be in the bundle, and that the cluster's versions must be told, before the
+// job can be done.
 type needError struct {
-	paths  []string
-	charts []ChartNeed
+	paths   []string
+	charts  []ChartNeed
+	cluster bool
 }
 
 func (e *needError) Error() string { return "files are missing in the bundle" }
@@ -201,7 +207,7 @@ func run(request *Request, raw []byte) (reply *Reply, bodies [][]byte) {
 func failed(err error) *Reply {
 	var need *needError
 	if errors.As(err, &need) {
-		return &Reply{Kind: "need", Paths: need.paths, Charts: need.charts}
+		return &Reply{Kind: "need", Paths: need.paths, Charts: need.charts, Cluster: need.cluster}
 	}
 	var failure *Failure
 	if !errors.As(err, &failure) {

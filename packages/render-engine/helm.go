@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path"
 	"regexp"
@@ -89,6 +90,7 @@ type helmRender struct {
 	// unlisted are directories of which the same holds.
 	unlisted []string
 	values   map[string]any
+	words    capabilityWords
 }
 
 func renderHelm(j *job, options *HelmOptions) error {
@@ -115,7 +117,6 @@ func (h *helmRender) render() error {
 	if err != nil {
 		return err
 	}
-	h.noteWords()
 	return h.addManifests(files)
 }
 
@@ -322,6 +323,7 @@ func (h *helmRender) setParameters(values map[string]any) error {
 				names = append(names, parameter.Name)
 			}
 			last[parameter.Name] = h.substitute(parameter.Value)
+			h.sources = append(h.sources, last[parameter.Name])
 		}
 		for _, name := range names {
 			parse := strvals.ParseInto
@@ -472,21 +474,21 @@ func (h *helmRender) valueFiles() ([]string, error) {
 
 func (h *helmRender) capabilities() (*common.Capabilities, error) {
 	capabilities := common.DefaultCapabilities.Copy()
-	kubeVersion, apiVersions := h.request.KubeVersion, h.request.APIVersions
-	if h.options.KubeVersion != "" {
-		kubeVersion = h.options.KubeVersion
+	known := h.versions()
+	if h.words.kubeVersion || h.chart.Metadata.KubeVersion != "" {
+		known.kube = h.kubeVersion()
 	}
-	if len(h.options.APIVersions) > 0 {
-		apiVersions = h.options.APIVersions
+	if h.words.apiVersions {
+		known.apis = h.apiVersions()
 	}
-	if kubeVersion != "" {
-		parsed, err := common.ParseKubeVersion(plainVersion(kubeVersion))
+	if known.kube != "" {
+		parsed, err := common.ParseKubeVersion(plainVersion(known.kube))
 		if err != nil {
 			return nil, &Failure{Code: "SPEC_INVALID", Path: "spec.source.helm.kubeVersion", Message: "The Kubernetes version cannot be read."}
 		}
 		capabilities.KubeVersion = *parsed
 	}
-	capabilities.APIVersions = append(slices.Clone(capabilities.APIVersions), apiVersions...)
+	capabilities.APIVersions = append(slices.Clone(capabilities.APIVersions), known.apis...)
 	return capabilities, nil
 }
 
@@ -510,6 +512,7 @@ func (h *helmRender) renderTemplates() (map[string]string, error) {
 	if err := chartutil.ProcessDependencies(h.chart, h.values); err != nil {
 		return nil, h.failure(err, chartFile)
 	}
+	h.noteWords()
 	capabilities, err := h.capabilities()
 	if err != nil {
 		return nil, err
@@ -530,15 +533,14 @@ func (h *helmRender) renderTemplates() (map[string]string, error) {
 			return nil, err
 		}
 	}
-	if wanted := h.chart.Metadata.KubeVersion; wanted != "" {
-		h.uses.Capabilities = true
-		if !chartutil.IsCompatibleRange(wanted, capabilities.KubeVersion.String()) {
-			return nil, &Failure{Code: "MANIFEST_INVALID", File: chartFile, Message: "The chart wants Kubernetes " + wanted + ", the cluster is " + capabilities.KubeVersion.Version + "."}
-		}
+	if wanted := h.chart.Metadata.KubeVersion; wanted != "" && !chartutil.IsCompatibleRange(wanted, capabilities.KubeVersion.String()) {
+		return nil, &Failure{Code: "MANIFEST_INVALID", File: chartFile, Message: "The chart wants Kubernetes " + wanted + ", the cluster is " + capabilities.KubeVersion.Version + "."}
 	}
+	values["Capabilities"] = &templateCapabilities{capabilities.KubeVersion, watchedVersions(capabilities.APIVersions), capabilities.HelmVersion}
 	watched.begin()
 	files, err := engine.Engine{CustomTemplateFuncs: watched.functions}.RenderWithContext(context.Background(), h.chart, values)
 	h.uses.Nondeterministic, h.uses.Lookup = watched.end()
+	h.noteAsked()
 	if err != nil {
 		return nil, h.failure(err, "")
 	}
@@ -593,13 +595,22 @@ func (h *helmRender) fileOf(name string) string {
 	return join(h.root, below)
 }
 
+// noteAsked: API versions that templates asked for by name count by their answers, as long as nothing shows all of them.
+func (h *helmRender) noteAsked() {
+	if len(h.stated.apis) > 0 || len(watched.asked) == 0 || slices.Contains(h.uses.Variables, "KUBE_API_VERSIONS") {
+		return
+	}
+	h.useCluster("KUBE_API_VERSIONS")
+	h.uses.APIVersions = maps.Clone(watched.asked)
+}
+
 // noteWords decides which files and versions have a part in the result. What only `.Files` could show is no input when
 // no template says so; neither are the cluster's versions.
 func (h *helmRender) noteWords() {
 	var files bool
 	look := func(text string) {
 		files = files || strings.Contains(text, "Files") || wholeContext.MatchString(text)
-		h.uses.Capabilities = h.uses.Capabilities || strings.Contains(text, "Capabilities") || wholeContext.MatchString(text)
+		h.words.look(text)
 	}
 	var walk func(c *chart.Chart)
 	walk = func(c *chart.Chart) {
@@ -621,6 +632,9 @@ func (h *helmRender) noteWords() {
 	}
 	if files {
 		h.readUnread()
+		for _, file := range h.unread {
+			h.words.look(string(h.bundle.entries[file].bytes))
+		}
 	}
 }
 

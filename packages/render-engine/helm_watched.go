@@ -1,5 +1,5 @@
 // Template functions whose call says something about the result: chance and clocks, so that a Secret is not rotated by
-// rendering again, and `lookup`, which has no cluster to ask here.
+// rendering again, and `lookup`, which has no cluster to ask here. Beside them, which API versions were asked for.
 package main
 
 import (
@@ -14,13 +14,14 @@ import (
 type watchedFunctions struct {
 	functions template.FuncMap
 	called    map[string]bool
+	asked     map[string]bool
 	lookup    bool
 }
 
 var watched = watchFunctions()
 
 func watchFunctions() *watchedFunctions {
-	w := &watchedFunctions{functions: template.FuncMap{}, called: map[string]bool{}}
+	w := &watchedFunctions{functions: template.FuncMap{}, called: map[string]bool{}, asked: map[string]bool{}}
 	originals := sprig.TxtFuncMap()
 	for _, name := range []string{
 		"now", "ago", "uuidv4", "shuffle", "randInt", "randBytes", "randAlpha", "randAlphaNum", "randAscii", "randNumeric",
@@ -46,7 +47,11 @@ func watchFunctions() *watchedFunctions {
 	return w
 }
 
-func (w *watchedFunctions) begin() { clear(w.called); w.lookup = false }
+func (w *watchedFunctions) begin() {
+	clear(w.called)
+	clear(w.asked)
+	w.lookup = false
+}
 
 func (w *watchedFunctions) end() (called []string, lookup bool) {
 	return slices.Sorted(maps.Keys(w.called)), w.lookup

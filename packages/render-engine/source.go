@@ -45,10 +45,11 @@ type Environment struct {
 
 // Uses says what beside the files has a part in the result, so that the render key holds no more than it must.
 type Uses struct {
-	// Capabilities: the cluster's versions may matter.
-	Capabilities bool `json:"capabilities,omitempty"`
-	// Variables of the build environment that were substituted.
+	// Variables of the build environment that were substituted; KUBE_VERSION and KUBE_API_VERSIONS also where a chart looks
+	// at the cluster's capabilities.
 	Variables []string `json:"variables,omitempty"`
+	// APIVersions that were asked for by name, and whether the cluster has them; absent where all of them count.
+	APIVersions map[string]bool `json:"apiVersions,omitempty"`
 	// Nondeterministic functions that were called; equal inputs may give other manifests.
 	Nondeterministic []string `json:"nondeterministic,omitempty"`
 	// Lookup: the chart asks the cluster, which answers with nothing here as in `helm template`.
@@ -63,6 +64,10 @@ type job struct {
 	root string
 	uses Uses
 	out  output
+	// stated are versions that the source's own options say.
+	stated versions
+	// lacksCluster: the cluster's versions have a part in it, and nobody has told them.
+	lacksCluster bool
 }
 
 func (j *job) warn(file, message string) {
@@ -87,6 +92,13 @@ func renderSource(request *RenderRequest, raw []byte) (*Reply, [][]byte, error) 
 		j.root = unpackedRoot
 	}
 	kind, err := j.render()
+	if j.lacksCluster {
+		// Whatever came out, came out of versions that are not the cluster's.
+		need := &needError{}
+		errors.As(err, &need)
+		need.cluster = true
+		err = need
+	}
 	var asked *pluginAsked
 	if errors.As(err, &asked) {
 		return &Reply{Kind: "plugin", Plugin: asked.plugin, Reads: &b.reads}, nil, nil
@@ -130,6 +142,7 @@ func (j *job) render() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	j.stated = source.statedVersions()
 	chartOnly = kind == "Helm" && (source.Helm != nil || slices.Contains(names, "Chart.yaml") && !slices.ContainsFunc(names, oddChartName))
 	switch kind {
 	case "Helm":
@@ -298,11 +311,17 @@ func (j *job) substitute(text string) string {
 			return "$"
 		}
 		value, known := j.variable(name)
-		if known && !slices.Contains(j.uses.Variables, name) {
-			j.uses.Variables = append(j.uses.Variables, name)
+		if known {
+			j.use(name)
 		}
 		return value
 	})
+}
+
+func (j *job) use(variable string) {
+	if !slices.Contains(j.uses.Variables, variable) {
+		j.uses.Variables = append(j.uses.Variables, variable)
+	}
 }
 
 func (j *job) variable(name string) (value string, known bool) {
@@ -326,6 +345,11 @@ func (j *job) variable(name string) (value string, known bool) {
 		return j.request.Path, true
 	case "ARGOCD_APP_SOURCE_TARGET_REVISION":
 		return e.TargetRevision, true
+	// These note their use themselves: what the source states is no use of the cluster.
+	case "KUBE_VERSION":
+		return plainVersion(j.kubeVersion()), false
+	case "KUBE_API_VERSIONS":
+		return strings.Join(j.apiVersions(), ","), false
 	}
 	return "", false
 }

@@ -75,13 +75,64 @@ func TestAChartReportsWhatItReadAndUsed(t *testing.T) {
 	if want := []string{"app/.helmignore", "app/Chart.yaml", "app/templates/a.yaml", "app/values.yaml"}; !reflect.DeepEqual(slices.Sorted(slices.Values(reply.Reads.Files)), want) {
 		t.Fatalf("what no template shows is no input: %v", reply.Reads.Files)
 	}
-	if reply.Uses.Capabilities || len(reply.Uses.Nondeterministic) > 0 || reply.Manifests[0].File != "app/templates/a.yaml" {
+	if len(reply.Uses.Variables) > 0 || len(reply.Uses.Nondeterministic) > 0 || reply.Manifests[0].File != "app/templates/a.yaml" {
 		t.Fatalf("%+v %+v", reply.Uses, reply.Manifests[0])
 	}
 	chart["app/templates/b.yaml"] = cm("b") + "data:\n  a: {{ .Files.Get \"conf/a.txt\" }}\n  b: {{ randAlphaNum 5 }}\n  c: {{ now | date \"2006\" | quote }}\n  d: {{ .Capabilities.KubeVersion }}\n"
 	reply, _ = mustRender(t, request, chart)
-	if !slices.Contains(reply.Reads.Files, "app/conf/a.txt") || !reply.Uses.Capabilities || !reflect.DeepEqual(reply.Uses.Nondeterministic, []string{"now", "randAlphaNum"}) {
+	if !slices.Contains(reply.Reads.Files, "app/conf/a.txt") || !reflect.DeepEqual(reply.Uses.Variables, []string{"KUBE_VERSION"}) || !reflect.DeepEqual(reply.Uses.Nondeterministic, []string{"now", "randAlphaNum"}) {
 		t.Fatalf("%+v %+v", reply.Reads.Files, reply.Uses)
+	}
+}
+
+func TestTheClusterIsAskedOnlyWhereItsVersionsMatter(t *testing.T) {
+	request := RenderRequest{Path: "app", AppName: "web", AsksCluster: true}
+	chart := func(text string) tree {
+		return tree{"app/Chart.yaml": chartYAML, "app/templates/a.yaml": cm("a") + "data:\n  a: " + text + "\n"}
+	}
+	const monitor, policy = `{{ .Capabilities.APIVersions.Has "monitoring.coreos.com/v1" | quote }}`, `{{ .Capabilities.APIVersions.Has "policy/v1" | quote }}`
+	kustomization := tree{"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": cm("a")}
+	cases := []struct {
+		title     string
+		files     tree
+		options   options
+		variables []string
+		asked     map[string]bool
+		value     string
+	}{
+		{"no word of them", chart("x"), nil, nil, nil, "x"},
+		{"the version", chart("{{ .Capabilities.KubeVersion.Version }}"), nil, []string{"KUBE_VERSION"}, nil, "v1.31.2"},
+		{"a version that the chart wants", tree{"app/Chart.yaml": chartYAML + "kubeVersion: '>=1.31'\n", "app/templates/a.yaml": cm("a")}, nil, []string{"KUBE_VERSION"}, nil, ""},
+		{"an API by its name", chart(monitor), nil, []string{"KUBE_API_VERSIONS"}, map[string]bool{"monitoring.coreos.com/v1": true}, "true"},
+		{"an API that it lacks", chart(`{{ .Capabilities.APIVersions.Has "x.io/v1" | quote }}`), nil, []string{"KUBE_API_VERSIONS"}, map[string]bool{"x.io/v1": false}, "false"},
+		{"an API that Helm knows", chart(policy), nil, nil, nil, "true"},
+		{"a question that is never put", chart("x{{ if .Values.on }}" + monitor + "{{ end }}"), nil, nil, nil, "x"},
+		{"all of them", chart("{{ join \",\" .Capabilities.APIVersions | contains \"monitoring\" | quote }}"), nil, []string{"KUBE_API_VERSIONS"}, nil, "true"},
+		{"all that there is", chart("{{ .Capabilities | toJson | len | lt 1000 | quote }}"), nil, []string{"KUBE_API_VERSIONS", "KUBE_VERSION"}, nil, "true"},
+		{"what the source states", chart("{{ .Capabilities.KubeVersion.Minor }}-" + strings.Replace(monitor, " | quote", "", 1)), options{"helm": options{"kubeVersion": "1.30", "apiVersions": []string{"x/v1"}}}, nil, nil, "30-false"},
+		{"the environment", chart("{{ .Values.k }}"), options{"helm": options{"parameters": []options{{"name": "k", "value": "v$KUBE_VERSION"}}}}, []string{"KUBE_VERSION"}, nil, "v1.31.2"},
+		{"the environment of an overlay", kustomization, options{"kustomize": options{"commonAnnotationsEnvsubst": true, "commonAnnotations": options{"apis": "$KUBE_API_VERSIONS"}}}, []string{"KUBE_API_VERSIONS"}, nil, "apps/v1,monitoring.coreos.com/v1"},
+	}
+	for _, c := range cases {
+		t.Run(c.title, func(t *testing.T) {
+			asks := request
+			if c.options != nil {
+				asks.Source = source(t, c.options)
+			}
+			reply, _ := render(t, asks, c.files)
+			if needs := len(c.variables) > 0; needs != (reply.Kind == "need" && reply.Cluster) {
+				t.Fatalf("%s %v %+v", reply.Kind, reply.Cluster, reply.Failure)
+			}
+			asks.KubeVersion, asks.APIVersions = "v1.31.2", []string{"apps/v1", "monitoring.coreos.com/v1"}
+			reply, texts := mustRender(t, asks, c.files)
+			if !reflect.DeepEqual(reply.Uses.Variables, c.variables) || !reflect.DeepEqual(reply.Uses.APIVersions, c.asked) || !strings.Contains(texts[0], c.value) {
+				t.Fatalf("%+v %s", reply.Uses, texts[0])
+			}
+		})
+	}
+	refuses := tree{"app/Chart.yaml": chartYAML, "app/templates/a.yaml": `{{ if not (.Capabilities.APIVersions.Has "x.io/v1") }}{{ fail "no x" }}{{ end }}` + cm("a")}
+	if reply, _ := render(t, request, refuses); reply.Kind != "need" {
+		t.Fatalf("what fails without the cluster may do with it: %+v", reply)
 	}
 }
 

@@ -1,7 +1,10 @@
 // Helm, Kustomize and Jsonnet sources on real parts: what a person changes in Git or in the Application arrives in the
 // cluster, what is refused says why, and what has changed for nobody stays as it is.
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import { expect, test } from "vitest";
@@ -82,6 +85,51 @@ test("a template that is broken is named with its file; the last good state stay
   expect(app.status?.conditions ?? []).toEqual([]);
   expect(await renders()).toBeGreaterThan(before);
 });
+
+test("a chart that asks what the cluster serves is rendered anew when that changes, and only then", async () => {
+  const { world } = use;
+  const asks = `.Capabilities.APIVersions.Has "example.com/v1/Widget"`;
+  const { url } = await world.git.createRepository("asks", {
+    "asks/Chart.yaml": "apiVersion: v2\nname: asks\nversion: 1.0.0\n",
+    "asks/templates/a.yaml": `apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: told\ndata:\n  kube: {{ .Capabilities.KubeVersion.Version }}\n  widgets: {{ ${asks} | quote }}\n`,
+    "refuses/Chart.yaml": "apiVersion: v2\nname: refuses\nversion: 1.0.0\n",
+    "refuses/templates/a.yaml": `{{ if not (${asks}) }}{{ fail "no widgets" }}{{ end }}${configMap("there")}`,
+  });
+  for (const name of ["asks", "refuses"]) await world.applications.create({ name, repoURL: url, path: name });
+  await world.applications.synced("asks");
+  const refused = await world.applications.condition("refuses", "MANIFEST_INVALID");
+  expect(refused.status?.conditions?.[0]?.message).toContain("no widgets");
+  const { gitVersion } = JSON.parse(await kubectl(world, "get", "--raw", "/version")) as { gitVersion: string };
+  expect(await read("asks", "configmap", "told", ".data.kube")).toBe(/^v[\d.]+/.exec(gitVersion)![0]);
+  expect(await read("asks", "configmap", "told", ".data.widgets")).toBe("false");
+
+  const before = await renders();
+  await kubectl(world, "create", "-f", await crdFile("others.example.com", "Other"));
+  await kubectl(world, "create", "-f", await crdFile("widgets.example.com", "Widget"));
+  await eventually("the new answer", async () => (await read("asks", "configmap", "told", ".data.widgets")) === "true");
+  await world.applications.synced("refuses");
+  // One render for each that asked; `refuses` may have been tried when the other kind came.
+  expect((await renders()) - before).toBeLessThanOrEqual(4);
+});
+
+async function crdFile(name: string, kind: string): Promise<string> {
+  const [plural = "", ...group] = name.split(".");
+  const schema = { openAPIV3Schema: { type: "object" } };
+  const crd = {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name },
+    spec: {
+      group: group.join("."),
+      scope: "Namespaced",
+      names: { plural, singular: kind.toLowerCase(), kind },
+      versions: [{ name: "v1", served: true, storage: true, schema }],
+    },
+  };
+  const file = join(await mkdtemp(join(tmpdir(), "driftless-crd-")), "crd.json");
+  await writeFile(file, JSON.stringify(crd));
+  return file;
+}
 
 test("an overlay takes its base from outside its path, and a push to a base changes exactly the overlays that use it", async () => {
   const { world } = use;

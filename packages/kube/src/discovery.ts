@@ -14,6 +14,8 @@ export interface Discovery {
   resourceFor(group: string, kind: string, version?: string): Promise<ResourceLookup>;
   /** From what is known already, without asking. */
   known(group: string, kind: string, version?: string): ApiResource | undefined;
+  /** Every `group/version` and `group/version/Kind` that can be listed and watched, sorted: Argo CD's apiVersions. */
+  apiVersions(): Promise<{ kind: "ok"; names: string[] } | { kind: "error"; error: KubeError }>;
   all(): Promise<{ kind: "ok"; resources: ApiResource[]; staleGroups: string[] } | { kind: "error"; error: KubeError }>;
   /** Say so when a CRD or APIService changed: the next look-up asks again. */
   invalidate(): void;
@@ -92,6 +94,19 @@ export function createDiscovery(client: KubeClient, options: DiscoveryOptions = 
         kind: "error",
         error: kubeError("DISCOVERY_STALE", `the API group ${group} does not answer at the moment`),
       };
+    },
+    async apiVersions() {
+      const error = await ensure();
+      if (error) return { kind: "error", error };
+      const names = new Set<string>();
+      for (const versions of known!.kinds.values()) {
+        for (const { group, version, kind, verbs } of versions.values()) {
+          if (!verbs.includes("list") || !verbs.includes("watch")) continue;
+          const groupVersion = group === "" ? version : `${group}/${version}`;
+          names.add(groupVersion).add(`${groupVersion}/${kind}`);
+        }
+      }
+      return { kind: "ok", names: [...names].toSorted() };
     },
     async all() {
       const error = await ensure();

@@ -104,7 +104,12 @@ describe("rendering a directory", () => {
   it("asks for what the bundle lacks and is content to hear that it does not exist", async () => {
     const engine = engineWith();
     const entries: BundleEntry[] = [{ path: "app/l.yaml", bytes: Buffer.from("../shared/x.yaml"), kind: "link" }];
-    expect(await engine.render(job({}, { entries }))).toEqual({ kind: "need", paths: ["shared/x.yaml"], charts: [] });
+    expect(await engine.render(job({}, { entries }))).toEqual({
+      kind: "need",
+      paths: ["shared/x.yaml"],
+      charts: [],
+      cluster: false,
+    });
     expect(await engine.render(job({}, { entries, absent: ["shared/x.yaml"] }))).toMatchObject({ empty: true });
     const found = [...entries, { path: "shared/x.yaml", bytes: Buffer.from(configMap("x")) }];
     expect(await engine.render(job({}, { entries: found }))).toMatchObject({ kind: "rendered", empty: false });
@@ -112,6 +117,7 @@ describe("rendering a directory", () => {
       kind: "need",
       paths: ["elsewhere"],
       charts: [],
+      cluster: false,
     });
   });
 
@@ -163,11 +169,21 @@ describe("rendering Helm, Kustomize and Jsonnet", () => {
     expect(outcome).toMatchObject({
       type: "Helm",
       uses: {
-        capabilities: true,
-        variables: ["ARGOCD_APP_REVISION_SHORT"],
+        variables: ["ARGOCD_APP_REVISION_SHORT", "KUBE_VERSION"],
         nondeterministic: ["randAlpha"],
         lookup: false,
       },
+    });
+  });
+
+  it("asks for the cluster's versions where they matter, and says which API versions a chart asked for", async () => {
+    const files = chart(`${configMap("a")}data: {v: "{{ .Capabilities.APIVersions.Has "x.io/v1" }}"}\n`);
+    const engine = engineWith();
+    expect(await engine.render(job(files, { asksCluster: true }))).toMatchObject({ kind: "need", cluster: true });
+    const known = { asksCluster: true, kubeVersion: "v1.31.2", apiVersions: ["v1", "x.io/v1"] };
+    expect(await engine.render(job(files, known))).toMatchObject({
+      kind: "rendered",
+      uses: { variables: ["KUBE_API_VERSIONS"], apiVersions: { "x.io/v1": true } },
     });
   });
 
@@ -180,6 +196,7 @@ describe("rendering Helm, Kustomize and Jsonnet", () => {
       kind: "need",
       paths: [],
       charts: [{ repository: "oci://h/c", name: "c", version: "1.x" }],
+      cluster: false,
     });
     const values = { ...chart(configMap("{{ .Values.who }}")), ".git/refs/v/x.yaml": "who: from-ref\n" };
     const more = { helm: { valueFiles: ["$v/x.yaml"] }, refs: { v: ".git/refs/v" } };

@@ -142,6 +142,8 @@ export interface RenderJob {
   kubeVersion?: string;
   /** `group/version` and `group/version/kind`. */
   apiVersions?: readonly string[];
+  /** Where they matter and are not told, `need` asks for them; otherwise Helm's own stand in. */
+  asksCluster?: boolean;
   /**
    * Where the trees of `ref` sources stand in the bundle, by ref name without `$`: "" is this repository at this commit,
    * anything else must be below `.git/` (say `.git/refs/<name>`), where no path of a repository can be. Entries, absent
@@ -205,10 +207,13 @@ export type SourceType = "Directory" | "Helm" | "Kustomize" | "Plugin";
 
 /** What beside files and options has a part in the result, and so belongs into the render key. */
 export interface RenderUses {
-  /** kubeVersion and apiVersions may matter. */
-  capabilities: boolean;
-  /** Variables of the build environment that were substituted. */
+  /**
+   * Variables of the build environment that were substituted; KUBE_VERSION and KUBE_API_VERSIONS also where a chart
+   * looks at the cluster's capabilities.
+   */
   variables: string[];
+  /** API versions that were asked for by name, and whether the cluster has them; absent where all of them count. */
+  apiVersions?: Record<string, boolean>;
   /** Functions of chance and time that were called: equal inputs may give other manifests. */
   nondeterministic: string[];
   /** The chart asks the cluster, which answers with nothing here as in `helm template`. */
@@ -230,6 +235,8 @@ export interface RenderNeed {
   kind: "need";
   paths: string[];
   charts: ChartNeed[];
+  /** And once the destination cluster's versions are told. */
+  cluster: boolean;
 }
 
 /** A plugin is to render it: the job can be done once it has the plugin's output. All of `reads` are its inputs. */
@@ -320,6 +327,7 @@ export function renderRequest(job: RenderJob): RequestFrame {
         environment: job.environment,
         kubeVersion: job.kubeVersion,
         apiVersions: job.apiVersions,
+        asksCluster: job.asksCluster,
         refs: job.refs,
         charts: job.charts,
         buildOptions: job.buildOptions,
@@ -367,7 +375,7 @@ type ReplyHeader =
       uses: Partial<RenderUses>;
       warnings?: EngineWarning[];
     }
-  | { kind: "need"; paths?: string[]; charts?: ChartNeed[] }
+  | { kind: "need"; paths?: string[]; charts?: ChartNeed[]; cluster?: boolean }
   | RenderAsksPlugin
   | { kind: "exact" | "match"; version: string }
   | { kind: "literal" | "none" }
@@ -413,7 +421,7 @@ export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "gar
         type: header.type,
         manifests,
         reads: header.reads,
-        uses: { capabilities: false, variables: [], nondeterministic: [], lookup: false, ...header.uses },
+        uses: { variables: [], nondeterministic: [], lookup: false, ...header.uses },
         empty: manifests.length === 0,
         warnings: header.warnings ?? [],
       };
@@ -423,7 +431,12 @@ export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "gar
     case "paths":
       return { kind: "paths", paths: header.jqPaths ?? [] };
     case "need":
-      return { kind: "need", paths: header.paths ?? [], charts: header.charts ?? [] };
+      return {
+        kind: "need",
+        paths: header.paths ?? [],
+        charts: header.charts ?? [],
+        cluster: header.cluster ?? false,
+      };
     case "plugin":
     case "exact":
     case "match":

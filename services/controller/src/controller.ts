@@ -9,7 +9,7 @@ import { consumeWork, follow, on, type Consumption } from "@driftless/bus/consum
 import { joinReplicas, type Replicas } from "@driftless/bus/replicas";
 import { readLeniently } from "@driftless/contracts/application";
 import { appText, type Cause, type Destination } from "@driftless/contracts/identity";
-import type { MessageDefinition } from "@driftless/contracts/message";
+import type { MessageDefinition, MessageOf } from "@driftless/contracts/message";
 import {
   FetcherStarted,
   RefreshAllRequested,
@@ -18,8 +18,17 @@ import {
   SourceChanged,
 } from "@driftless/contracts/pipeline/1-refresh";
 import { ForgetSource, SourceFetchFailed, SourceFetched } from "@driftless/contracts/pipeline/2-fetch";
-import { ManifestsRendered, RenderFailed, RenderNeedsFiles } from "@driftless/contracts/pipeline/3-render";
 import {
+  ManifestsRendered,
+  RenderFailed,
+  RenderManifests,
+  RenderNeedsFiles,
+  type ClusterVersions,
+} from "@driftless/contracts/pipeline/3-render";
+import {
+  ClusterChanged,
+  ClusterDescribed,
+  DescribeCluster,
   DiffComputed,
   DiffFailed,
   ApplicationForgotten,
@@ -39,6 +48,7 @@ import type { Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
 import type { Logger, Registry } from "@driftless/process/telemetry";
 import { createAdmission } from "./admission.ts";
+import { createClusterBook, stillHolds } from "./cluster-book.ts";
 import type { Effect } from "./application/effects.ts";
 import type { Wish } from "./application/events.ts";
 import { wish } from "./application/look.ts";
@@ -112,6 +122,7 @@ class Controller implements Service {
   private readonly host;
   private readonly writer;
   private readonly admission;
+  private readonly clusters;
   private readonly meter;
 
   constructor(context: ControllerContext) {
@@ -125,6 +136,11 @@ class Controller implements Service {
       onBusy: (uid, busy) => this.admission.busy(uid, busy),
     });
     this.admission = createAdmission<Sent>(ACTIVE_MAX, (uid, event) => void this.host.send(uid, event));
+    this.clusters = createClusterBook({
+      now: clock.now,
+      publish: (command) => this.publish(DescribeCluster, command),
+      answer: (uid, message) => void this.host.send(uid, { type: "ClusterDescribed", message }),
+    });
     this.writer = createWriter({
       client: clusters.controlPlane.client,
       clock,
@@ -378,7 +394,14 @@ class Controller implements Service {
       follow(bus, {
         stream: STREAMS.results,
         filters: resultFilters(shards),
-        handlers: ANSWERS.map((definition) => this.answerHandler(definition)),
+        handlers: [
+          ...ANSWERS.map((definition) => this.answerHandler(definition)),
+          on(ClusterDescribed, async (message) => {
+            const changed = message.cluster && this.clusters.changed(message.cluster);
+            this.clusters.answered(message);
+            if (changed) await this.clusterChanged(message.cluster!);
+          }),
+        ],
         from: "new",
       }),
       follow(bus, {
@@ -423,7 +446,11 @@ class Controller implements Service {
           }
         }
       }),
+      on(ClusterChanged, async ({ cluster }) => {
+        if (this.clusters.changed(cluster)) await this.clusterChanged(cluster);
+      }),
       on(LiveStateReset, async ({ server, reason }) => {
+        this.clusters.askAgain(server);
         for (const uid of this.host.uids()) {
           const known = this.host.contextOf(uid);
           if (server && known?.comparison && known.comparison.server !== server) continue;
@@ -447,6 +474,25 @@ class Controller implements Service {
         }
       }),
     ];
+  }
+
+  /** Renders that the cluster as it is now would answer otherwise are done anew, and those that failed are tried. */
+  private async clusterChanged(cluster: ClusterVersions): Promise<void> {
+    const { bus, clock, logger } = this.context;
+    const names = await bus.blobs.get(cluster.apiVersionsDigest);
+    // Whoever renders next hears that they are gone, and asks.
+    if (!names) return logger.warn({ server: cluster.server }, "what a cluster serves now is stored no more");
+    const served = new Set(Buffer.from(names).toString("utf8").split("\n"));
+    const asked = wish("dependency", clock.now(), { detail: "the cluster serves other APIs" }, { hard: true });
+    for (const uid of this.host.uids()) {
+      const context = this.host.contextOf(uid)!;
+      const refused =
+        context.failed?.failures.some(({ code }) => code === "MANIFEST_INVALID") &&
+        context.view.desired &&
+        this.clusters.serverOf(context.view.desired.destination) === cluster.server;
+      const holds = !context.render || stillHolds(context.render, cluster, (name) => served.has(name));
+      if (refused || !holds) this.look(uid, asked);
+    }
   }
 
   private async refreshRequested(request: {
@@ -570,7 +616,9 @@ class Controller implements Service {
           const { from, to } = effect.message as { from: string; to: string };
           this.meter.transition(from, to);
         }
-        this.publish(effect.definition, effect.message);
+        if (effect.definition === DescribeCluster) {
+          this.clusters.ask(uid, effect.message as MessageOf<typeof DescribeCluster>);
+        } else this.publish(effect.definition, this.completed(uid, effect));
         return;
       }
       case "write":
@@ -579,6 +627,12 @@ class Controller implements Service {
       case "measure":
         this.meter.measure(effect);
     }
+  }
+
+  private completed(uid: string, { definition, message }: Extract<Effect, { kind: "publish" }>): unknown {
+    const destination = this.host.contextOf(uid)?.view.desired?.destination;
+    if (definition !== RenderManifests || !destination) return message;
+    return this.clusters.completed(message as MessageOf<typeof RenderManifests>, destination);
   }
 
   private publish(definition: MessageDefinition, message: unknown): void {

@@ -20,6 +20,7 @@ export const FACT_FILTERS: readonly string[] = [
   subject("fact", "source-changed", ">"),
   subject("fact", "fetcher-started"),
   subject("fact", "live-state-reset"),
+  subject("fact", "cluster-changed"),
   subject("fact", "refresh-all-requested"),
 ];
 

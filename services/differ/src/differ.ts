@@ -10,7 +10,10 @@ import { failure, type Failure } from "@driftless/contracts/failure";
 import { appText, type ObjectKey } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import {
+  ClusterChanged,
+  ClusterDescribed,
   ComputeDiff,
+  DescribeCluster,
   DiffComputed,
   DiffFailed,
   ApplicationForgotten,
@@ -33,6 +36,7 @@ import type { Clock } from "@driftless/process/clock";
 import type { Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
 import { Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
+import { createVersions } from "./cluster-versions.ts";
 import { compare, type KindView } from "./compare.ts";
 import { createLiveState, type KindUse, type LiveChange, type LiveState } from "./live-state.ts";
 import { openRecordBook, type RecordBook } from "./record-book.ts";
@@ -86,6 +90,14 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
     });
   };
   const live = createLiveState({ clock, logger, records, tell });
+  const versions = createVersions({
+    blobs: bus.blobs,
+    clock,
+    changed: (cluster) =>
+      void bus.publish(ClusterChanged, { cluster }).catch(() => {
+        factsLost = true;
+      }),
+  });
   const forgetKinds = async (server: string): Promise<void> => {
     const lookup = await context.clusters.find({ server });
     if (lookup.kind === "ok") lookup.cluster.discovery.invalidate();
@@ -147,9 +159,24 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
       await bus.publish(DiffFailed, { ...reply, failure: first, failures: [first, ...others] });
     }
   };
+  const describe = async (command: MessageOf<typeof DescribeCluster>): Promise<void> => {
+    const began = clock.monotonic();
+    const { app, requestId, shard, destination } = command;
+    if (clock.now() >= command.deadlineAt) return;
+    const lookup = await context.clusters.find(destination);
+    const outcome =
+      lookup.kind === "ok"
+        ? await versions.describe(lookup.cluster)
+        : ({ kind: "failed", failure: lookup.failure } as const);
+    const reply = { app, requestId, shard, tookMs: clock.monotonic() - began, destination };
+    await bus.publish(ClusterDescribed, {
+      ...reply,
+      ...(outcome.kind === "failed" ? { failure: outcome.failure } : { cluster: outcome.cluster }),
+    });
+  };
   const work = await consumeWork(bus, {
     durables: [workDurable("diff", "now"), workDurable("diff", "bulk")],
-    handlers: [on(ComputeDiff, answer)],
+    handlers: [on(ComputeDiff, answer), on(DescribeCluster, describe)],
     concurrency: config.concurrency,
     // Not for the app in question alone: whoever waits for an answer gets one.
     onPoison: async (_name, message) => {
@@ -179,6 +206,7 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
       offReady();
       await work.stop();
       live.stop();
+      versions.stop();
       await Promise.all([results.stop(), forgotten.stop()]);
       await records.close();
     },

@@ -6,6 +6,7 @@ export interface PluginEnvironmentParts {
   path: string;
   appName: string;
   environment: BuildEnvironment;
+  cluster: { kubeVersion: string; apiVersions: readonly string[] };
 }
 
 const variableName = (name: string): string => name.toUpperCase().replaceAll(/[^A-Z0-9_]/g, "_");
@@ -28,7 +29,12 @@ export function pluginEnvironment(plugin: PluginOptions, parts: PluginEnvironmen
   return result;
 }
 
-export function buildVariables({ path, appName, environment }: PluginEnvironmentParts): Record<string, string> {
+export function buildVariables({
+  path,
+  appName,
+  environment,
+  cluster,
+}: PluginEnvironmentParts): Record<string, string> {
   const { namespace = "", project = "", revision = "", repoURL = "", targetRevision = "" } = environment;
   return {
     ARGOCD_APP_NAME: appName,
@@ -40,6 +46,8 @@ export function buildVariables({ path, appName, environment }: PluginEnvironment
     ARGOCD_APP_SOURCE_PATH: path,
     ARGOCD_APP_SOURCE_REPO_URL: repoURL,
     ARGOCD_APP_SOURCE_TARGET_REVISION: targetRevision,
+    KUBE_VERSION: cluster.kubeVersion.replace(/^v/, ""),
+    KUBE_API_VERSIONS: cluster.apiVersions.join(","),
   };
 }
 

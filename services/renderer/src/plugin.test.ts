@@ -6,6 +6,7 @@ const parts = {
   path: "apps/web",
   appName: "web",
   environment: { namespace: "shop", project: "default", revision: "abcdef1234", repoURL: "u", targetRevision: "main" },
+  cluster: { kubeVersion: "v1.36.3", apiVersions: ["v1", "v1/Pod"] },
 };
 
 test("a plugin gets its variables as Argo CD's plugins do", () => {
@@ -19,6 +20,8 @@ test("a plugin gets its variables as Argo CD's plugins do", () => {
     ARGOCD_APP_NAME: "web",
     ARGOCD_APP_NAMESPACE: "shop",
     ARGOCD_APP_SOURCE_PATH: "apps/web",
+    KUBE_VERSION: "1.36.3",
+    KUBE_API_VERSIONS: "v1,v1/Pod",
     ARGOCD_ENV_SHORT: "abcdef1-$x",
     ARGOCD_APP_PARAMETERS: JSON.stringify(parameters),
     PARAM_IMAGE_TAG: "v1",

@@ -17,6 +17,9 @@ const parts: RenderKeyParts = {
   uses: { variables: [] },
 };
 const environment = (over: object) => ({ environment: { ...parts.environment, ...over } });
+const cluster = (kubeVersion: string, apiVersionsDigest: string) => ({
+  cluster: { server: "https://s", kubeVersion, apiVersionsDigest },
+});
 const helm: RenderKeyParts = { ...parts, type: "Helm", options: {} };
 
 test("the same inputs and parameters have the same key", () => {
@@ -44,6 +47,21 @@ test.each<[string, RenderKeyParts, Partial<RenderKeyParts>]>([
     { ...parts, uses: { variables: ["ARGOCD_APP_PROJECT_NAME"] } },
     environment({ project: "2" }),
   ],
+  [
+    "the cluster's version",
+    { ...helm, uses: { variables: ["KUBE_VERSION"] }, ...cluster("v1.36.3", "a") },
+    cluster("v2", "a"),
+  ],
+  [
+    "all API versions",
+    { ...helm, uses: { variables: ["KUBE_API_VERSIONS"] }, ...cluster("v1", "a") },
+    cluster("v1", "b"),
+  ],
+  [
+    "an API version that was asked for",
+    { ...helm, uses: { variables: ["KUBE_API_VERSIONS"], apiVersions: { "x/v1": false } } },
+    { uses: { variables: ["KUBE_API_VERSIONS"], apiVersions: { "x/v1": true } } },
+  ],
 ])("another value of %s gives another key", (_, one, other) => {
   expect(renderKey({ ...one, ...other })).not.toBe(renderKey(one));
 });
@@ -52,6 +70,12 @@ test.each<[string, RenderKeyParts, Partial<RenderKeyParts>]>([
   ["the app's name, of a directory", parts, { appName: "other" }],
   ["the revision, where nothing names it", helm, environment({ revision: "2" })],
   ["the project, where nothing names it", helm, environment({ project: "2" })],
+  ["the cluster's versions, where nothing asks for them", { ...helm, ...cluster("v1", "a") }, cluster("v2", "b")],
+  [
+    "API versions that nobody asked for",
+    { ...helm, uses: { variables: ["KUBE_API_VERSIONS"], apiVersions: { "x/v1": true } }, ...cluster("v1", "a") },
+    cluster("v2", "b"),
+  ],
 ])("another value of %s is the same key", (_, one, other) => {
   expect(renderKey({ ...one, ...other })).toBe(renderKey(one));
 });

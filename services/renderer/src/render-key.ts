@@ -1,6 +1,6 @@
 // The render key (pure): equal keys mean equal manifests, so a render is looked up instead of done again (DESIGN §3).
 import { createHash } from "node:crypto";
-import type { BuildEnvironment, SourceOptions } from "@driftless/contracts/pipeline/3-render";
+import type { BuildEnvironment, ClusterVersions, SourceOptions } from "@driftless/contracts/pipeline/3-render";
 import type { RenderUses } from "@driftless/render-engine/protocol";
 
 /** Raised whenever the engine turns the same inputs into other manifests. */
@@ -13,7 +13,9 @@ export interface RenderKeyParts {
   appName: string;
   options: SourceOptions;
   environment: BuildEnvironment;
-  uses: Pick<RenderUses, "variables">;
+  uses: Pick<RenderUses, "variables" | "apiVersions">;
+  /** The destination's, of which only what `uses` names counts. */
+  cluster?: ClusterVersions;
   /** Where the trees of other sources stand in the bundle, whose files are in the inputs by that place. */
   refs?: Readonly<Record<string, string>>;
   buildOptions?: string;
@@ -40,7 +42,9 @@ export function renderKey(parts: RenderKeyParts): string {
   return createHash("sha256").update(JSON.stringify(key)).digest("hex");
 }
 
-function valueOf(variable: string, { path, appName, environment }: RenderKeyParts): unknown {
+const byName = ([a]: [string, boolean], [b]: [string, boolean]): number => (a < b ? -1 : 1);
+
+function valueOf(variable: string, { path, appName, environment, uses, cluster }: RenderKeyParts): unknown {
   if (variable.startsWith("ARGOCD_APP_REVISION")) return environment.revision;
   switch (variable) {
     case "ARGOCD_APP_NAME":
@@ -55,6 +59,10 @@ function valueOf(variable: string, { path, appName, environment }: RenderKeyPart
       return environment.repoURL;
     case "ARGOCD_APP_SOURCE_TARGET_REVISION":
       return environment.targetRevision;
+    case "KUBE_VERSION":
+      return cluster?.kubeVersion;
+    case "KUBE_API_VERSIONS":
+      return uses.apiVersions ? Object.entries(uses.apiVersions).toSorted(byName) : cluster?.apiVersionsDigest;
     default:
       return environment; // Rather another key too often than the same for another render.
   }

@@ -12,6 +12,7 @@ import {
   RenderFailed,
   RenderManifests,
   RenderNeedsFiles,
+  usesCluster,
 } from "@driftless/contracts/pipeline/3-render";
 import { workDurable } from "@driftless/contracts/streams";
 import { BundleFiles, decodeBundle } from "@driftless/manifests/bundle";
@@ -24,6 +25,7 @@ import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
 import type { Engine } from "@driftless/render-engine/engine";
 import type { RenderJob, RenderOutcome, RenderReads } from "@driftless/render-engine/protocol";
+import { createApiVersions } from "./api-versions.ts";
 import { followPlugins } from "./declared-plugins.ts";
 import { inputsOf } from "./inputs.ts";
 import { askPlugin, type PluginOutcome } from "./plugin.ts";
@@ -56,6 +58,7 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
   });
 
   const declared = await followPlugins(bus, logger);
+  const apiVersions = createApiVersions(bus);
 
   async function render(command: Command): Promise<void> {
     const started = clock.monotonic();
@@ -67,7 +70,12 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
         case "rendered":
           return bus.publish(ManifestsRendered, { ...reply, ...outcome.rendered });
         case "need":
-          return bus.publish(RenderNeedsFiles, { ...reply, paths: outcome.paths, charts: outcome.charts });
+          return bus.publish(RenderNeedsFiles, {
+            ...reply,
+            paths: outcome.paths,
+            charts: outcome.charts,
+            ...(outcome.cluster && { cluster: outcome.cluster }),
+          });
         case "failed":
           failures.inc({ code: outcome.failure.code });
           return bus.publish(RenderFailed, { ...reply, failure: outcome.failure, inputsDigest: outcome.inputsDigest });
@@ -81,12 +89,22 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
 
   async function rendered(bytes: Uint8Array, command: Command): Promise<Answer> {
     const files = new BundleFiles(decodeBundle(bytes));
-    const job = { ...jobOf(files, command), plugins: declared.rules(), wasPlugin: command.wasPlugin };
+    const cluster = await apiVersions.of(command.cluster);
+    const job = {
+      ...jobOf(files, command),
+      ...cluster,
+      asksCluster: true,
+      plugins: declared.rules(),
+      wasPlugin: command.wasPlugin,
+    };
+    const lacking = command.cluster ? ("gone" as const) : ("unknown" as const);
     let outcome = await engine.render(job);
     let plugin: Extract<PluginOutcome, { kind: "rendered" }> | undefined;
     if (outcome.kind === "plugin") {
+      // What it will use of them, nobody can tell.
+      if (!cluster) return { kind: "need", paths: [], charts: [], cluster: lacking };
       const { reads } = outcome;
-      const asked = await askPlugin(bus, files, reads, outcome.plugin, command);
+      const asked = await askPlugin(bus, files, reads, outcome.plugin, { ...command, cluster });
       if (asked.kind === "failed") return await failedWith(asked.failure, files, reads);
       plugin = asked;
       outcome = await engine.render({ ...job, pluginOutput: asked.output });
@@ -95,7 +113,12 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
       case "plugin":
         throw new Error("the engine asks for a plugin's output that it has");
       case "need":
-        return { kind: "need", paths: outcome.paths, charts: outcome.charts.map((chart) => ({ ...chart })) };
+        return {
+          kind: "need",
+          paths: outcome.paths,
+          charts: outcome.charts.map((chart) => ({ ...chart })),
+          ...(outcome.cluster && { cluster: lacking }),
+        };
       case "failed":
         return await failedWith(failure(outcome.code, outcome.message, whereOf(outcome)), files, outcome.reads);
       case "rendered": {
@@ -104,7 +127,7 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
         if (!read) throw new Error("the engine reports inputs that its bundle does not hold");
         const inputs = encodeInputs(read);
         const manifests = outcome.manifests.map(toManifest);
-        const variables = plugin?.variables ?? outcome.uses.variables;
+        const uses = plugin ? { variables: plugin.variables } : outcome.uses;
         const [manifestsDigest, inputsDigest] = await Promise.all([
           bus.blobs.put(encodeManifests(manifests)),
           bus.blobs.put(inputs),
@@ -115,7 +138,7 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
             renderKey: renderKey({
               inputsDigest,
               type: outcome.type,
-              uses: { variables },
+              uses,
               refs: files.bundle.refs,
               plugin: plugin?.identity,
               ...command,
@@ -124,7 +147,9 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
             inputsDigest,
             count: manifests.length,
             sourceType: outcome.type,
-            variables,
+            variables: uses.variables,
+            ...("apiVersions" in uses && { apiVersions: uses.apiVersions }),
+            ...(usesCluster(uses.variables) && { cluster: command.cluster }),
             warnings: outcome.warnings.map((w) =>
               failure("MANIFEST_INVALID", w.message, { file: w.file, line: w.line }),
             ),
@@ -166,10 +191,10 @@ type Known = MessageOf<typeof ManifestsRendered>;
 /** Spelled out, because Omit of an open object loses its keys. */
 type Rendered = {
   [K in "renderKey" | "manifestsDigest" | "inputsDigest" | "count" | "sourceType" | "variables" | "warnings"]: Known[K];
-};
+} & { [K in "apiVersions" | "cluster"]?: Known[K] };
 type Answer =
   | { kind: "rendered"; rendered: Rendered }
-  | { kind: "need"; paths: string[]; charts: ChartWanted[] }
+  | { kind: "need"; paths: string[]; charts: ChartWanted[]; cluster?: "unknown" | "gone" }
   | { kind: "failed"; failure: Failure; inputsDigest?: string };
 
 const gone = (digest: string): Answer => ({

@@ -29,6 +29,20 @@ export const BuildEnvironment = z.looseObject({
 });
 export type BuildEnvironment = z.infer<typeof BuildEnvironment>;
 
+/** What a cluster runs and serves, as Argo CD tells it to Helm, plugins and the build environment. */
+export const ClusterVersions = z.looseObject({
+  server: z.string(),
+  /** `v1.36.3`, without what a provider appends. */
+  kubeVersion: z.string(),
+  /** Blob of all `group/version` and `group/version/Kind` that can be listed and watched: sorted, one a line. */
+  apiVersionsDigest: z.string(),
+});
+export type ClusterVersions = z.infer<typeof ClusterVersions>;
+
+/** Whether these variables of a render say that what the cluster runs or serves had a part in it. */
+export const usesCluster = (variables: readonly string[]): boolean =>
+  variables.includes("KUBE_VERSION") || variables.includes("KUBE_API_VERSIONS");
+
 export const RenderManifests = defineMessage({
   name: "RenderManifests",
   kind: "command",
@@ -43,6 +57,8 @@ export const RenderManifests = defineMessage({
     buildOptions: z.string().optional(),
     /** The same source was rendered by a plugin before: where no plugin claims its files now, one is missing. */
     wasPlugin: z.boolean().optional(),
+    /** The destination's, once somebody has asked for it. */
+    cluster: ClusterVersions.optional(),
   }),
   subject: (m) => subject("cmd", "render", m.lane),
   messageId: (m) => m.requestId,
@@ -62,17 +78,28 @@ export const ManifestsRendered = defineMessage({
     sourceType: z.enum(["Directory", "Helm", "Kustomize", "Plugin"]),
     /** Variables of the build environment that had a part in it: another value makes it another render. */
     variables: z.array(z.string()).default([]),
+    /** Where KUBE_API_VERSIONS is among them: what was asked for by name, and the answers. Absent, all of them count. */
+    apiVersions: z.record(z.string(), z.boolean()).optional(),
+    /** As the command gave it, where it had a part in it. */
+    cluster: ClusterVersions.optional(),
     warnings: z.array(Failure),
   }),
   subject: (m) => subject("res", m.shard, "render"),
   messageId: (m) => `${m.requestId}.done`,
 });
 
-/** The engine looked for files or charts that the bundle lacks; the controller fetches again with them. */
+/**
+ * The engine looked for files or charts that the bundle lacks; the controller fetches again with them. Or the destination
+ * cluster's versions matter, and were not told (`unknown`) or are stored no more (`gone`).
+ */
 export const RenderNeedsFiles = defineMessage({
   name: "RenderNeedsFiles",
   kind: "result",
-  schema: Reply.extend({ paths: z.array(z.string()), charts: z.array(ChartWanted).default([]) }),
+  schema: Reply.extend({
+    paths: z.array(z.string()),
+    charts: z.array(ChartWanted).default([]),
+    cluster: z.enum(["unknown", "gone"]).optional(),
+  }),
   subject: (m) => subject("res", m.shard, "render"),
   messageId: (m) => `${m.requestId}.needs`,
 });

@@ -4,6 +4,7 @@ import { Failure } from "../failure.ts";
 import { Destination, Health, LiveIdentity, ObjectKey, Reply, Request } from "../identity.ts";
 import { defineMessage } from "../message.ts";
 import { subject } from "../subject.ts";
+import { ClusterVersions } from "./3-render.ts";
 
 export const TrackingMethod = z.enum(["annotation", "annotation+label", "label"]);
 
@@ -162,6 +163,41 @@ export const DiffFailed = defineMessage({
   schema: Reply.extend({ failure: Failure, failures: z.array(Failure).default([]) }),
   subject: (m) => subject("res", m.shard, "diff"),
   messageId: (m) => `${m.requestId}.failed`,
+});
+
+/** A render depends on what the destination cluster runs and serves. */
+export const DescribeCluster = defineMessage({
+  name: "DescribeCluster",
+  kind: "command",
+  schema: Request.extend({
+    destination: Destination,
+    /** What was described before is stored no more. */
+    gone: z.boolean().optional(),
+  }),
+  subject: (m) => subject("cmd", "diff", m.lane),
+  // The render that needs it was sent under this id, on the same stream.
+  messageId: (m) => `${m.requestId}.cluster`,
+});
+
+export const ClusterDescribed = defineMessage({
+  name: "ClusterDescribed",
+  kind: "result",
+  schema: Reply.extend({
+    destination: Destination,
+    cluster: ClusterVersions.optional(),
+    /** Why there is no `cluster`. */
+    failure: Failure.optional(),
+  }),
+  subject: (m) => subject("res", m.shard, "diff"),
+  messageId: (m) => `${m.requestId}.cluster`,
+});
+
+/** A cluster that was described runs or serves something else now: a new CRD for one. */
+export const ClusterChanged = defineMessage({
+  name: "ClusterChanged",
+  kind: "fact",
+  schema: z.looseObject({ cluster: ClusterVersions }),
+  subject: () => subject("fact", "cluster-changed"),
 });
 
 /** Stop watching for an Application that is gone. */

@@ -11,6 +11,7 @@ import type {
 import type { Failure } from "@driftless/contracts/failure";
 import type { Cause, Health, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
 import type { ChartWanted } from "@driftless/contracts/pipeline/2-fetch";
+import type { ClusterVersions } from "@driftless/contracts/pipeline/3-render";
 import type { DesiredHook, SyncPhase } from "@driftless/contracts/pipeline/4-diff";
 import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
@@ -31,6 +32,9 @@ export interface Render {
   sourceType: string;
   /** Variables of the build environment that it used; where the revision is among them, each commit is a change. */
   variables: readonly string[];
+  /** What of the destination cluster had a part in it: versions, and the API versions that were asked for by name. */
+  cluster?: ClusterVersions;
+  apiVersions?: Readonly<Record<string, boolean>>;
   /** What the render engine asked for outside the source's path; the next pass brings it along at once. */
   extraPaths: readonly string[];
   charts: readonly ChartWanted[];

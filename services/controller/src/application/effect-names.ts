@@ -2,6 +2,7 @@
 export const EFFECT_NAMES = [
   "fetchSource",
   "renderManifests",
+  "describeCluster",
   "computeDiff",
   "predictSuspects",
   "watchSource",

@@ -2,7 +2,7 @@
 import type { MessageDefinition, MessageOf } from "@driftless/contracts/message";
 import { FetchSource, WatchSource } from "@driftless/contracts/pipeline/2-fetch";
 import { RenderManifests } from "@driftless/contracts/pipeline/3-render";
-import { ComputeDiff, type Target } from "@driftless/contracts/pipeline/4-diff";
+import { ComputeDiff, DescribeCluster, type Target } from "@driftless/contracts/pipeline/4-diff";
 import { ApplyStep, PredictStep } from "@driftless/contracts/pipeline/5-sync";
 import { ApplicationChanged, type SyncState } from "@driftless/contracts/pipeline/6-application";
 import { wasPlugin } from "./former-type.ts";
@@ -120,6 +120,13 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       ...(wasPlugin(context) && { wasPlugin: true }),
     });
   },
+
+  describeCluster: (context, event, at) =>
+    publish(DescribeCluster, {
+      ...passRequest(context, at),
+      destination: wantedOf(context).desired.destination,
+      ...(event.type === "RenderNeedsFiles" && event.message.cluster === "gone" && { gone: true }),
+    }),
 
   computeDiff: (context, _event, at) =>
     publish(ComputeDiff, {

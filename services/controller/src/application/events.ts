@@ -6,7 +6,7 @@ import type { MessageOf } from "@driftless/contracts/message";
 import type { SourceChanged } from "@driftless/contracts/pipeline/1-refresh";
 import type { SourceFetchFailed, SourceFetched } from "@driftless/contracts/pipeline/2-fetch";
 import type { ManifestsRendered, RenderFailed, RenderNeedsFiles } from "@driftless/contracts/pipeline/3-render";
-import type { DiffComputed, DiffFailed, LiveChanged } from "@driftless/contracts/pipeline/4-diff";
+import type { ClusterDescribed, DiffComputed, DiffFailed, LiveChanged } from "@driftless/contracts/pipeline/4-diff";
 import type { StepApplied, StepFailed, StepPredicted } from "@driftless/contracts/pipeline/5-sync";
 import type { AppView } from "./view.ts";
 
@@ -33,6 +33,7 @@ interface MessageEvents {
   ManifestsRendered: MessageOf<typeof ManifestsRendered>;
   RenderNeedsFiles: MessageOf<typeof RenderNeedsFiles>;
   RenderFailed: MessageOf<typeof RenderFailed>;
+  ClusterDescribed: MessageOf<typeof ClusterDescribed>;
   DiffComputed: MessageOf<typeof DiffComputed>;
   DiffFailed: MessageOf<typeof DiffFailed>;
   LiveChanged: MessageOf<typeof LiveChanged>;

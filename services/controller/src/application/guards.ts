@@ -60,6 +60,13 @@ export const GUARDS = {
     passAnswer(asked) && asked.event.type === "SourceFetched" && asked.event.message.bundleDigest === undefined,
   isBodyGone: (asked: Asked) =>
     passAnswer(asked) && bodyGone(asked.event) && asked.context.pass!.hopsBack < HOPS_BACK_MAX,
+  lacksCluster: (asked: Asked) =>
+    passAnswer(asked) &&
+    asked.event.type === "RenderNeedsFiles" &&
+    asked.event.message.cluster !== undefined &&
+    asked.context.pass!.hopsBack < NEEDS_MAX,
+  isClusterTold: (asked: Asked) =>
+    passAnswer(asked) && asked.event.type === "ClusterDescribed" && asked.event.message.cluster !== undefined,
   mayFetchMore: (asked: Asked) => passAnswer(asked) && asked.context.pass!.hopsBack < NEEDS_MAX,
   needsPrediction: ({ context }: Asked) => needsPrediction(context),
 

@@ -3,6 +3,7 @@ import { failure, failureText, isPassing, type Failure } from "@driftless/contra
 import type { Cause, Destination, ObjectKey } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
+import { usesCluster } from "@driftless/contracts/pipeline/3-render";
 import type { Prediction } from "@driftless/contracts/pipeline/5-sync";
 import { fnv1a32 } from "@driftless/contracts/subject";
 import { isNewer } from "@driftless/kube/resource-version";
@@ -219,6 +220,9 @@ export function knownRender(context: Context): Render | undefined {
   const info = (name: string) => infoOf(state?.operation, name) ?? "";
   if (state?.phase !== "Succeeded" || info(INFO.sourceHash) !== sourceHash) return undefined;
   if (!info(INFO.inputsDigest) || !info(INFO.manifestsDigest)) return undefined;
+  const variables = info(INFO.variables).split(",").filter(Boolean);
+  // What the cluster was then is written down nowhere.
+  if (usesCluster(variables)) return undefined;
   return {
     revision: state.syncResult?.revision ?? "",
     observation: 0,
@@ -226,7 +230,7 @@ export function knownRender(context: Context): Render | undefined {
     manifestsDigest: info(INFO.manifestsDigest),
     inputsDigest: info(INFO.inputsDigest),
     sourceType: view.status.sourceType ?? "Directory",
-    variables: info(INFO.variables).split(",").filter(Boolean),
+    variables,
     extraPaths: [],
     charts: [],
     sourceHash,
@@ -304,6 +308,8 @@ export function acceptRender(context: Context, event: EventOf<"ManifestsRendered
     inputsDigest: message.inputsDigest,
     sourceType: message.sourceType,
     variables: message.variables,
+    ...(message.cluster && { cluster: message.cluster }),
+    ...(message.apiVersions && { apiVersions: message.apiVersions }),
     extraPaths: pass.extraPaths,
     charts: pass.charts,
     chartDigest: pass.fetched!.chartDigest,
@@ -550,6 +556,8 @@ export function failuresOf(event: AppEvent, hop: string): readonly Failure[] {
     case "Verdict":
     case "PassFailed":
       return [failure("INTERNAL", `hop ${hop} was given up`)];
+    case "ClusterDescribed":
+      return [event.message.failure ?? failure("INTERNAL", "the cluster was not described")];
     case "RenderNeedsFiles":
       return [
         failure(

@@ -243,6 +243,42 @@ class Play {
   }
 }
 
+describe("a render that depends on the cluster", () => {
+  const cluster = { server: "https://kubernetes.default.svc", kubeVersion: "v1.36.3", apiVersionsDigest: "apis" };
+
+  test("it waits for the cluster's description, and is done anew after a restart", () => {
+    const play = new Play(application({})).look().fetched();
+    play.answer("RenderManifests", "RenderNeedsFiles", { paths: [], charts: [], cluster: "unknown" });
+    expect(play.last("DescribeCluster")["destination"]).toEqual({
+      server: "https://kubernetes.default.svc",
+      namespace: "shop",
+    });
+    expect(play.count("RenderManifests")).toBe(1);
+    play.answer("DescribeCluster", "ClusterDescribed", { destination: {}, cluster });
+    expect(play.count("RenderManifests")).toBe(2);
+    play.rendered({ variables: ["KUBE_API_VERSIONS"], cluster, apiVersions: { "x/v1": true } });
+    expect(play.context.pass?.render).toMatchObject({ cluster, apiVersions: { "x/v1": true } });
+  });
+
+  test("a cluster that cannot be described is the app's failure", () => {
+    const play = new Play(application({})).look().fetched();
+    play.answer("RenderManifests", "RenderNeedsFiles", { paths: [], charts: [], cluster: "unknown" });
+    const away = { code: "CLUSTER_UNREACHABLE", message: "away" };
+    play.answer("DescribeCluster", "ClusterDescribed", { destination: {}, failure: away });
+    expect(play.context.failed?.failures).toEqual([away]);
+  });
+
+  test("what is asked for again and again ends the pass", () => {
+    const play = new Play(application({})).look().fetched();
+    for (let n = 0; n <= 20; n++) {
+      play.answer("RenderManifests", "RenderNeedsFiles", { paths: [], charts: [], cluster: "gone" });
+      if (n < 20) play.answer("DescribeCluster", "ClusterDescribed", { destination: {}, cluster });
+    }
+    expect(play.last("DescribeCluster")["gone"]).toBe(true);
+    expect(play.context.failed?.failures[0]?.code).toBe("RENDER_LIMIT");
+  });
+});
+
 describe("a look", () => {
   test("fetches, renders, compares, and publishes what it found", () => {
     const play = new Play(application()).look();

@@ -39,6 +39,7 @@ export const applicationMachine = setup({
     acceptFetch: step("acceptFetch"),
     acceptRender: step("acceptRender"),
     fetchMore: step("fetchMore"),
+    renderKnowing: step("renderKnowing"),
     hopBack: step("hopBack"),
     acceptDiff: step("acceptDiff"),
     acceptPrediction: step("acceptPrediction"),
@@ -394,7 +395,12 @@ export const applicationMachine = setup({
           on: {
             ManifestsRendered: { guard: "isPassAnswer", target: "Diffing", actions: "acceptRender" },
             RenderNeedsFiles: [
+              { guard: "lacksCluster", actions: "describeCluster" },
               { guard: "mayFetchMore", target: "Fetching", actions: "fetchMore" },
+              { guard: "isPassAnswer", target: "Idle", actions: ["failPass", "raisePassFailed"] },
+            ],
+            ClusterDescribed: [
+              { guard: "isClusterTold", target: "Rendering", reenter: true, actions: "renderKnowing" },
               { guard: "isPassAnswer", target: "Idle", actions: ["failPass", "raisePassFailed"] },
             ],
             RenderFailed: [

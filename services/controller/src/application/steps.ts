@@ -84,6 +84,8 @@ export const STEPS = {
   acceptFetch: from("SourceFetched", look.acceptFetch),
   acceptRender: from("ManifestsRendered", look.acceptRender),
   fetchMore: from("RenderNeedsFiles", look.fetchMore),
+  // The host puts what it was told into the command.
+  renderKnowing: (context) => ({ pass: { ...context.pass!, hopsBack: context.pass!.hopsBack + 1 } }),
   hopBack: look.hopBack,
   acceptDiff: from("DiffComputed", look.acceptDiff),
   acceptPrediction: from("StepPredicted", look.acceptPrediction),

@@ -127,7 +127,7 @@ export interface AppView {
 const hash = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
 
 /** Bumped when a new version of Driftless renders the same inputs otherwise: kept renders are then not reused. */
-const RENDER_GENERATION = 2;
+const RENDER_GENERATION = 3;
 
 export function viewOf(
   raw: unknown,
