@@ -75,6 +75,8 @@ export interface ControllerContext {
 
 /** Actors with requests outstanding at a time. */
 const ACTIVE_MAX = 400;
+/** Every request has been answered or given up long before. */
+const STUCK_MS = 3 * 60_000;
 const FORGET_DEADLINE_MS = 60_000;
 /** So many poll intervals without a look at a repository mean that its fetcher does not poll. */
 const SILENT_INTERVALS = 3;
@@ -305,7 +307,8 @@ class Controller implements Service {
     const before = this.host.contextOf(uid)?.view;
     this.host.send(uid, { type: "ApplicationUpdated", view });
     // The interval is the fetcher's to know, though nothing else follows from it for the app.
-    if (before && before.pollIntervalMs !== view.pollIntervalMs) this.host.send(uid, { type: "FetcherStarted" });
+    if (before && (before.pollIntervalMs !== view.pollIntervalMs || before.pollJitterMs !== view.pollJitterMs))
+      this.host.send(uid, { type: "FetcherStarted" });
   }
 
   private viewOf(object: KubeObject | undefined): AppView | undefined {
@@ -566,12 +569,28 @@ class Controller implements Service {
     );
   }
 
+  /** What is stuck although everything has its deadline began in a fault of ours: it is told, and begun anew. */
+  private restartStuck(): void {
+    const { clock, logger } = this.context;
+    for (const uid of this.host.stuck(STUCK_MS)) {
+      const object = this.objects.get(uid);
+      const view = this.viewOf(object);
+      if (!object || !view) continue;
+      logger.error({ app: appText(view.ref), uid }, "an Application was stuck past every deadline; it is begun anew");
+      this.leave(uid);
+      this.writer.observe(uid, object);
+      this.begin(view);
+      this.look(uid, wish("retry", clock.now(), { detail: "watchdog" }, { freshness: "latest" }));
+    }
+  }
+
   /** Polling is the fetcher's; only when nobody has looked at a repository for long do its apps ask by themselves. */
   private watchdog(): void {
     const { clock, logger } = this.context;
     const { pollIntervalMs } = this.settings;
-    const cancel = clock.setTimer(Math.max(1_000, pollIntervalMs || 60_000), () => {
+    const cancel = clock.setTimer(Math.min(60_000, Math.max(1_000, pollIntervalMs || 60_000)), () => {
       if (this.stopped) return;
+      this.restartStuck();
       const now = clock.monotonic();
       const interval = this.settings.pollIntervalMs;
       const silent = new Set<string>();

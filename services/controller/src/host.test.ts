@@ -138,6 +138,27 @@ test("says when an actor has work under way, also when it is stopped in the midd
   expect(busy).toEqual(["a busy", "a idle", "b busy", "b idle"]);
 });
 
+test("names an actor that stays at the very same work past every deadline, and no other", () => {
+  const { clock, host, start, asked } = world();
+  start("a");
+  start("b");
+  start("c");
+  expect(host.stuck(180_000)).toEqual([]);
+  // Their deadlines are lost, as a fault of ours would lose them.
+  clock.pending = [];
+  host.send("b", failed(asked("FetchSource").find(({ uid }) => uid === "b")!.message));
+  clock.advance(100_000);
+  expect(host.stuck(180_000)).toEqual([]);
+  host.send("a", { type: "Look", wish: wish("refresh", clock.now()) });
+  host.send("c", {
+    type: "SourceFetched",
+    message: { ...asked("FetchSource").find(({ uid }) => uid === "c")!.message, bundleDigest: "b", observation: 1 },
+  } as never);
+  expect(host.stuck(180_000)).toEqual([]);
+  clock.advance(100_000);
+  expect(host.stuck(180_000)).toEqual(["a"]);
+});
+
 test("a stopped actor hears nothing more, neither events nor timers", () => {
   const { clock, host, start, effects } = world();
   start("a");

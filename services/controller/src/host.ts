@@ -31,6 +31,8 @@ interface Actor {
   timers: Map<string, { visit: number; cancel: () => void }>;
   visits: number;
   busy: boolean;
+  /** Where it was at work when that was last asked, and since when. */
+  watched?: { where: string; since: number };
   stopped: boolean;
 }
 
@@ -49,6 +51,8 @@ export interface Host {
   has(uid: string): boolean;
   contextOf(uid: string): Context | undefined;
   isBusy(uid: string): boolean;
+  /** Actors that have been at the very same work for so long: whatever would have ended it is lost. To be asked again and again. */
+  stuck(afterMs: number): string[];
   uids(): string[];
 }
 
@@ -157,6 +161,15 @@ export function createHost(options: HostOptions): Host {
     has: (uid) => actors.has(uid),
     contextOf: (uid) => actors.get(uid)?.snapshot.context,
     isBusy: (uid) => actors.get(uid)?.busy ?? false,
+    stuck(afterMs) {
+      const now = clock.monotonic();
+      return [...actors.values()].flatMap((actor) => {
+        const where = actor.busy ? whereabouts(actor.snapshot) : undefined;
+        if (where === undefined) actor.watched = undefined;
+        else if (actor.watched?.where !== where) actor.watched = { where, since: now };
+        return actor.watched && now - actor.watched.since >= afterMs ? [actor.uid] : [];
+      });
+    },
     uids: () => [...actors.keys()],
   };
 }
@@ -171,6 +184,10 @@ interface RaiseParams {
   id?: string;
   delay?: number;
   event: { type: string };
+}
+
+function whereabouts({ value, context }: Snapshot): string {
+  return JSON.stringify([value, context.seq]);
 }
 
 /** Something is on its way to a worker; waiting for a pause or a person is not work. */

@@ -77,6 +77,13 @@ export interface ObjectState {
   failure?: Failure;
 }
 
+/** A render that failed for good: the same inputs fail again, so they are not rendered again. */
+export interface BrokenRender {
+  sourceHash: string;
+  inputsDigest: string;
+  failure: Failure;
+}
+
 export interface Pass {
   causes: readonly Cause[];
   since: number;
@@ -214,6 +221,7 @@ export interface Context {
   wish?: Wish;
   pass?: Pass;
   render?: Render;
+  broken?: BrokenRender;
   observationSeen: number;
   objects: readonly ObjectState[];
   hooks: readonly DesiredHook[];
@@ -224,7 +232,14 @@ export interface Context {
   verdictPending: boolean;
   decision: Decision;
   /** Why the last look failed, since when, how often in a row. */
-  failed?: { failures: readonly Failure[]; since: number; attempts: number; shown: boolean };
+  failed?: {
+    failures: readonly Failure[];
+    since: number;
+    attempts: number;
+    shown: boolean;
+    /** No render came of it. */
+    ofSource?: boolean;
+  };
   /** Of the render. */
   warnings: readonly Failure[];
   /** Of the comparison. */

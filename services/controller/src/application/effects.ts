@@ -10,7 +10,7 @@ import type { Context } from "./context.ts";
 import type { EffectName } from "./effect-names.ts";
 import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
-import { inputsDigestOf, knownRender, requestId, rfc3339, suspects, wantedOf, watchKey } from "./look.ts";
+import { brokenRender, inputsDigestOf, knownRender, requestId, rfc3339, suspects, wantedOf, watchKey } from "./look.ts";
 import { isApproved } from "./approval.ts";
 import { conditionsOf } from "./status.ts";
 import { plannedHook, releases } from "./sync-plan.ts";
@@ -95,12 +95,13 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   fetchSource: (context, _event, at) => {
     const pass = context.pass!;
     // Once a render has asked for more, it needs a bundle.
-    const known = pass.fetched === undefined ? knownRender(context) : undefined;
+    const begins = pass.fetched === undefined;
+    const inputsDigest = brokenRender(context)?.inputsDigest ?? inputsDigestOf(knownRender(context));
     return publish(FetchSource, {
       ...passRequest(context, at, FETCH_DEADLINE_MS),
       source: { ...wantedOf(context).desired.source, targetRevision: pass.targetRevision },
       freshness: pass.freshness,
-      inputsDigest: inputsDigestOf(known),
+      inputsDigest: begins ? inputsDigest : undefined,
       extraPaths: [...pass.extraPaths],
       ...(pass.charts.length > 0 ? { charts: [...pass.charts] } : {}),
     });
@@ -164,8 +165,13 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     return publish(WatchSource, {
       ...request(context, `${requestId(context)}-watch`, "bulk", at, FETCH_DEADLINE_MS),
       source: view.desired.source,
-      inputsDigest: event.type === "RenderFailed" ? event.message.inputsDigest : undefined,
-      revision: pass?.fetched?.revision,
+      inputsDigest:
+        event.type === "RenderFailed"
+          ? event.message.inputsDigest
+          : event.type === "SourceFetched"
+            ? brokenRender(context)?.inputsDigest
+            : undefined,
+      revision: event.type === "SourceFetched" ? event.message.revision : pass?.fetched?.revision,
       chartDigest: pass?.fetched?.chartDigest,
       pollIntervalMs: view.pollIntervalMs,
       pollJitterMs: view.pollJitterMs,

@@ -3,7 +3,15 @@ import { isRetryable } from "@driftless/contracts/failure";
 import { sameKey, type Context } from "./context.ts";
 import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
-import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, knownRender, needsPrediction, refreshes } from "./look.ts";
+import {
+  HOPS_BACK_MAX,
+  NEEDS_MAX,
+  beginsAtDiff,
+  brokenRender,
+  knownRender,
+  needsPrediction,
+  refreshes,
+} from "./look.ts";
 import { deletionConsent } from "./deletion.ts";
 import { isPauseOver, overdue } from "./deadline.ts";
 import { isNews } from "./heal.ts";
@@ -51,6 +59,13 @@ export const GUARDS = {
     asked.event.type === "SourceFetched" &&
     asked.event.message.observation < asked.context.observationSeen &&
     asked.context.pass!.hopsBack === 0,
+  /** The render that failed would fail again. */
+  isStillBroken: (asked: Asked) =>
+    passAnswer(asked) &&
+    asked.event.type === "SourceFetched" &&
+    asked.event.message.bundleDigest === undefined &&
+    asked.context.pass!.fetched === undefined &&
+    brokenRender(asked.context) !== undefined,
   inputsSame: (asked: Asked) =>
     passAnswer(asked) &&
     asked.event.type === "SourceFetched" &&

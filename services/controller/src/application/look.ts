@@ -1,5 +1,5 @@
 // Steps of the refresh region (pure): what a pass through fetch, render and diff makes of the context.
-import { failure, failureText, isPassing, type Failure } from "@driftless/contracts/failure";
+import { failure, failureText, isPassing, isRetryable, type Failure } from "@driftless/contracts/failure";
 import type { Cause, Destination, ObjectKey } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
@@ -11,6 +11,7 @@ import { keyText } from "@driftless/manifests/resource-key";
 import {
   keyOf,
   mergeWishes,
+  type BrokenRender,
   type Context,
   type ObjectState,
   type Operation,
@@ -100,8 +101,9 @@ export function updateView(context: Context, view: AppView, at: number): Partial
   if (view.refresh !== undefined && view.refresh !== context.takenRefresh) {
     changes.takenRefresh = view.refresh;
     if (view.desired) {
-      const hard = view.refresh === "hard";
-      add(wish("refresh", at, { detail: `annotation refresh: ${view.refresh}` }, { freshness: "latest", hard }));
+      const [mode] = view.refresh.split(" ");
+      const hard = mode === "hard";
+      add(wish("refresh", at, { detail: `annotation refresh: ${mode}` }, { freshness: "latest", hard }));
     } else {
       changes.answeredRefresh = view.refresh;
     }
@@ -170,7 +172,8 @@ export function beginPass(context: Context, at: number): Partial<Context> {
     causes: wished.causes,
     since: wished.since,
     hard: wished.hard,
-    freshness: wished.freshness,
+    // What was observed before Git failed would be taken for its being back.
+    freshness: context.failed?.ofSource ? "latest" : wished.freshness,
     lane: wished.lane,
     targetRevision: named || desired.source.targetRevision,
     pinned,
@@ -197,13 +200,17 @@ export const wantedOf = ({ pass, view }: Context): { desired: Desired; sourceHas
     ? { desired: pass.source.desired, sourceHash: pass.source.sourceHash }
     : { desired: view.desired!, sourceHash: view.sourceHash };
 
-/** Where a pass may begin: at the comparison when only the cluster may have changed. */
+/**
+ * Where a pass may begin: at the comparison when only the cluster may have changed. Not while it is told that the source
+ * is broken: what was rendered last would be taken for what is desired, and the error would be gone from sight.
+ */
 export function beginsAtDiff(context: Context): boolean {
-  const { wish: wished, operation, render, view, request } = context;
+  const { wish: wished, operation, render, view, request, failed } = context;
   if (operation?.retryDue) return !refreshes(operation);
   return (
     wished?.from === "diff" &&
     request === undefined &&
+    !(failed?.ofSource && failed.shown) &&
     render !== undefined &&
     render.sourceHash === view.sourceHash &&
     render.targetRevision === view.desired?.source.targetRevision
@@ -236,6 +243,29 @@ export function knownRender(context: Context): Render | undefined {
     sourceHash,
     targetRevision: desired.source.targetRevision,
     sourceField: desired.sourceField,
+  };
+}
+
+/** What is known to fail again with the same inputs; a hard refresh tries all the same. */
+export function brokenRender(context: Context): BrokenRender | undefined {
+  const { broken, pass } = context;
+  if (!broken || pass?.hard || !context.view.desired) return undefined;
+  return broken.sourceHash === wantedOf(context).sourceHash ? broken : undefined;
+}
+
+/** Remembered only when it says something about the inputs: not what passes, and no limit, which a busy machine meets too. */
+export function noteBroken(context: Context, event: EventOf<"RenderFailed">): Partial<Context> {
+  const { failure: why, inputsDigest } = event.message;
+  const lasting = inputsDigest !== undefined && !isRetryable(why) && why.code !== "RENDER_LIMIT";
+  return { broken: lasting ? { sourceHash: wantedOf(context).sourceHash, inputsDigest, failure: why } : undefined };
+}
+
+/** The newest commit has the very inputs that failed. */
+export function failBroken(context: Context, event: EventOf<"SourceFetched">): Partial<Context> {
+  const pass = { ...context.pass!, timings: timed(context, "fetchMs", event.at) };
+  return {
+    observationSeen: Math.max(context.observationSeen, event.message.observation),
+    ...failPass({ ...context, pass }, [context.broken!.failure], event.at),
   };
 }
 
@@ -319,8 +349,9 @@ export function acceptRender(context: Context, event: EventOf<"ManifestsRendered
   };
   const kept = keptManifests(context, render);
   const timings = timed(context, "renderMs", event.at);
-  if (kept === undefined) return { pass: { ...pass, render, timings }, warnings: message.warnings };
+  if (kept === undefined) return { broken: undefined, pass: { ...pass, render, timings }, warnings: message.warnings };
   return {
+    broken: undefined,
     pass: { ...pass, render: { ...render, manifestsDigest: kept }, timings },
     warnings: [...message.warnings, NONDETERMINISTIC],
   };
@@ -489,7 +520,13 @@ export function concludePass(context: Context, at: number): Partial<Context> {
     lookedFor: pass.request,
     verdict: verdictOf(context.objects),
     verdictPending: true,
-    failed: failures.length > 0 ? { failures, since: context.failed?.since ?? at, attempts, shown: true } : undefined,
+    failed:
+      failures.length > 0
+        ? { failures, since: context.failed?.since ?? at, attempts, shown: true }
+        : // Git was not asked, so nothing is known of its being back.
+          pass.fetched === undefined && context.failed?.ofSource
+          ? context.failed
+          : undefined,
     causes: pass.causes,
     since: pass.since,
     timings: pass.timings,
@@ -512,6 +549,7 @@ export function failPass(context: Context, failures: readonly Failure[], at: num
       since,
       attempts: (context.failed?.attempts ?? 0) + 1,
       shown: !transient || at - since >= context.view.policy.graceMs,
+      ...(pass?.render === undefined && { ofSource: true }),
     },
     verdict: !transient || at - since >= context.view.policy.graceMs ? "Unknown" : context.verdict,
     verdictPending: false,
@@ -580,5 +618,12 @@ export function watchKey(context: Context): string {
   const source = view.desired?.source;
   // A chart is followed by what its version leads to, whatever is read of it.
   const version = source?.chart || source?.repoURL.startsWith("oci://") ? [render?.revision, render?.chartDigest] : [];
-  return [view.sourceHash, source?.targetRevision, inputsDigestOf(render), view.pollIntervalMs, ...version].join("|");
+  return [
+    view.sourceHash,
+    source?.targetRevision,
+    inputsDigestOf(render),
+    view.pollIntervalMs,
+    view.pollJitterMs,
+    ...version,
+  ].join("|");
 }

@@ -424,6 +424,78 @@ describe("a look", () => {
     expect(play.count("ApplyStep")).toBe(0);
   });
 
+  describe("whose render failed for good", () => {
+    const BROKEN = { code: "MANIFEST_INVALID", message: "bad", file: "a.yaml", line: 3 };
+    const broken = (failure: Record<string, unknown> = BROKEN) => {
+      const play = Play.synced({ prune: true, selfHeal: true });
+      play.look().fetched({ revision: "b".repeat(40), observation: 2 });
+      return play.answer("RenderManifests", "RenderFailed", { failure, inputsDigest: "inputs-2" });
+    };
+    const renders = (play: Play) => play.count("RenderManifests");
+
+    test("is not rendered again for the same inputs, and the error stays", () => {
+      const play = broken();
+      const before = renders(play);
+      play.look();
+      expect(play.last("FetchSource")["inputsDigest"]).toBe("inputs-2");
+      play.fetched({ revision: "c".repeat(40), observation: 3, inputs: "same", bundleDigest: undefined });
+      expect(renders(play)).toBe(before);
+      expect(play.sync).toBe("Unknown");
+      expect(play.status()["conditions"][0]).toMatchObject({ message: "[MANIFEST_INVALID] bad (a.yaml:3)" });
+      expect(play.last("WatchSource")).toMatchObject({ inputsDigest: "inputs-2", revision: "c".repeat(40) });
+    });
+
+    test("is rendered again for other inputs, and when a hard refresh asks for it", () => {
+      const play = broken();
+      play.look({ hard: true });
+      expect(play.last("FetchSource")["inputsDigest"]).toBeUndefined();
+      play.fetched({ observation: 3 });
+      play.answer("RenderManifests", "RenderFailed", { failure: BROKEN, inputsDigest: "inputs-2" });
+      const before = renders(play);
+      play.look().fetched({ observation: 4 });
+      expect(renders(play)).toBe(before + 1);
+      play.rendered().compared([{ ...WEB, verdict: "Synced", live: live() }]);
+      expect(play.sync).toBe("Synced");
+      play.look();
+      expect(play.last("FetchSource")["inputsDigest"]).toBe("inputs-1");
+    });
+
+    test.each(["RENDER_FAILED", "PLUGIN_FAILED", "RENDER_LIMIT"])("but not when it was %s, which may pass", (code) => {
+      const play = broken({ code, message: "no" }).look();
+      expect(play.last("FetchSource")["inputsDigest"]).not.toBe("inputs-2");
+    });
+
+    test("is not forgotten over a change in the cluster: what was rendered last is no longer what is desired", () => {
+      const play = broken();
+      const compared = play.count("ComputeDiff");
+      play.liveChanged();
+      expect(play.count("ComputeDiff")).toBe(compared);
+      play.fetched({ observation: 3, inputs: "same", bundleDigest: undefined });
+      expect(play.status()["conditions"]).toHaveLength(1);
+      expect(play.count("ApplyStep")).toBe(0);
+    });
+  });
+
+  test("after one that could not reach Git asks Git itself, whatever was observed before", () => {
+    const play = Play.synced().look();
+    play.answer("FetchSource", "SourceFetchFailed", { failure: { code: "GIT_UNREACHABLE", message: "no answer" } });
+    play.look({ freshness: "observed" });
+    expect(play.last("FetchSource")).toMatchObject({ freshness: "latest" });
+  });
+
+  test("that could not reach Git still puts drift right, and goes on asking", () => {
+    const play = Play.synced({ prune: true, selfHeal: true });
+    play.look();
+    play.answer("FetchSource", "SourceFetchFailed", { failure: { code: "GIT_UNREACHABLE", message: "no answer" } });
+    play
+      .liveChanged()
+      .compared([{ ...WEB, verdict: "Suspect", live: live("30") }])
+      .predicted([{ ...WEB, outcome: "differs", live: live("30"), fields: [{ path: "spec.replicas" }] }]);
+    expect(play.sync).toBe("Syncing");
+    expect(play.status()["conditions"][0]).toMatchObject({ message: expect.stringContaining("GIT_UNREACHABLE") });
+    expect(play.delay("lookAgainDelay")).toBeDefined();
+  });
+
   test("that fails before anything is known says Unknown at once", () => {
     const play = new Play(application()).look();
     play.answer("FetchSource", "SourceFetchFailed", { failure: { code: "REPO_NOT_FOUND", message: "no such" } });
@@ -1028,6 +1100,23 @@ describe("the refresh annotation", () => {
     const patch = applicationPatch(play.context, annotated("hard") as never, play.now)!;
     expect(patch.patch["metadata"]).toEqual({ annotations: { "argocd.argoproj.io/refresh": null } });
     expect(applicationPatch(play.context, annotated("normal") as never, play.now)?.patch["metadata"]).toBeUndefined();
+  });
+
+  test("asked for again with another time during its look gets a look of its own", () => {
+    const asked = (time: string) => {
+      const raw = annotated("normal");
+      Object.assign(raw.metadata.annotations, { "argocd.argoproj.io/refresh-timestamp": time });
+      return raw;
+    };
+    const play = Play.synced().send({ type: "ApplicationUpdated", view: view(asked("1")) });
+    const before = play.count("FetchSource");
+    play.send({ type: "ApplicationUpdated", view: view(asked("2")) });
+    const same = () => play.fetched({ inputs: "same", bundleDigest: undefined }).compared([]);
+    same();
+    expect(applicationPatch(play.context, asked("2") as never, play.now)?.patch["metadata"]).toBeUndefined();
+    expect(play.count("FetchSource")).toBe(before + 1);
+    same();
+    expect(applicationPatch(play.context, asked("2") as never, play.now)?.patch["metadata"]).toBeDefined();
   });
 
   test("may be set again once it was answered", () => {

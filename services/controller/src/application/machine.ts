@@ -36,6 +36,8 @@ export const applicationMachine = setup({
     beginPass: step("beginPass"),
     send: step("send"),
     fetchAgain: step("fetchAgain"),
+    noteBroken: step("noteBroken"),
+    failBroken: step("failBroken"),
     acceptFetch: step("acceptFetch"),
     acceptRender: step("acceptRender"),
     fetchMore: step("fetchMore"),
@@ -378,6 +380,7 @@ export const applicationMachine = setup({
           on: {
             SourceFetched: [
               { guard: "isOldObservation", target: "Fetching", reenter: true, actions: "fetchAgain" },
+              { guard: "isStillBroken", target: "Idle", actions: ["watchBroken", "failBroken", "raisePassFailed"] },
               { guard: "inputsSame", target: "Diffing", actions: "acceptFetch" },
               { guard: "inputsMissing", target: "Fetching", reenter: true, actions: "hopBack" },
               { guard: "isPassAnswer", target: "Rendering", actions: "acceptFetch" },
@@ -405,7 +408,11 @@ export const applicationMachine = setup({
             ],
             RenderFailed: [
               { guard: "isBodyGone", target: "Fetching", actions: "hopBack" },
-              { guard: "isPassAnswer", target: "Idle", actions: ["watchBroken", "failPass", "raisePassFailed"] },
+              {
+                guard: "isPassAnswer",
+                target: "Idle",
+                actions: ["watchBroken", "noteBroken", "failPass", "raisePassFailed"],
+              },
             ],
           },
         },

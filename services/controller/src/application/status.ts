@@ -8,7 +8,7 @@ import { NONDETERMINISTIC, nondeterministic } from "./decision.ts";
 import { appHealth } from "./health.ts";
 import { seconds } from "./look.ts";
 import { predictionFailures } from "./operation-steps.ts";
-import { REFRESH_ANNOTATION, isCascadeFinalizer } from "./view.ts";
+import { REFRESH_ANNOTATION, isCascadeFinalizer, refreshAsked } from "./view.ts";
 
 export type Json = Record<string, unknown>;
 
@@ -185,7 +185,8 @@ export function applicationPatch(context: Context, live: Application, now: numbe
   const patch: Json = {};
   const annotations = live.metadata.annotations ?? {};
   const refresh = context.answeredRefresh;
-  const answered = refresh !== undefined && annotations[REFRESH_ANNOTATION] === refresh;
+  // Asked for once more since, it stays until that look is over too.
+  const answered = refresh !== undefined && refreshAsked(annotations) === refresh;
   if (answered) patch["metadata"] = { annotations: { [REFRESH_ANNOTATION]: null } };
   if (context.deletion?.finished && live.metadata.finalizers?.some(isCascadeFinalizer)) {
     patch["metadata"] = { finalizers: live.metadata.finalizers.filter((name) => !isCascadeFinalizer(name)) };

@@ -81,6 +81,8 @@ export const STEPS = {
   fetchAgain: (context) => ({
     pass: { ...context.pass!, freshness: "latest" as const, hopsBack: context.pass!.hopsBack + 1 },
   }),
+  noteBroken: from("RenderFailed", look.noteBroken),
+  failBroken: from("SourceFetched", look.failBroken),
   acceptFetch: from("SourceFetched", look.acceptFetch),
   acceptRender: from("ManifestsRendered", look.acceptRender),
   fetchMore: from("RenderNeedsFiles", look.fetchMore),

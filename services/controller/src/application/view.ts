@@ -26,6 +26,7 @@ import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { unsupportedInApplication } from "./unsupported.ts";
 
 export const REFRESH_ANNOTATION = "argocd.argoproj.io/refresh";
+const REFRESH_TIMESTAMP = "argocd.argoproj.io/refresh-timestamp";
 const SKIP_ANNOTATION = "argocd.argoproj.io/skip-reconcile";
 const CASCADE_FINALIZER = "resources-finalizer.argocd.argoproj.io";
 
@@ -110,7 +111,7 @@ export interface AppView {
   operationHash: string;
   /** Of `operation`, else of the operation that runs. */
   requested?: Requested;
-  /** Value of the refresh annotation. */
+  /** `normal` or `hard`, and the time of the asking where that is said: another time is another asking. */
   refresh?: string;
   skipReconcile: boolean;
   /** A person's approval of deletions, as written. */
@@ -174,7 +175,7 @@ export function viewOf(
     requested: requestedOf(app, ref, project, settings),
     operation: app.operation,
     operationHash: app.operation ? hash(app.operation) : "",
-    refresh: annotations[REFRESH_ANNOTATION],
+    refresh: refreshAsked(annotations),
     skipReconcile: annotations[SKIP_ANNOTATION] === "true",
     deletion: metadata.deletionTimestamp
       ? {
@@ -186,6 +187,13 @@ export function viewOf(
     approvedAt: annotations[APPROVED_ANNOTATION],
     status: app.status ?? {},
   };
+}
+
+/** What the refresh annotations ask for, as one text; undefined when they ask for nothing. */
+export function refreshAsked(annotations: Readonly<Record<string, string>>): string | undefined {
+  const mode = annotations[REFRESH_ANNOTATION];
+  const at = annotations[REFRESH_TIMESTAMP];
+  return mode === undefined || at === undefined ? mode : `${mode} ${at}`;
 }
 
 const sourceHashOf = (desired: Desired | undefined): string => hash([desired?.source ?? null, desired?.parametersHash]);
