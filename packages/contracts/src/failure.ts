@@ -36,6 +36,7 @@ export const FAILURE_CODES = {
   PROJECT_NOT_FOUND: code("InvalidSpecError", true, "Create the AppProject, or correct spec.project."),
   PROJECT_DENIED: code("InvalidSpecError", false, "Allow it in the AppProject, or move the app to another project."),
   DESTINATION_UNKNOWN: code("InvalidSpecError", true, "Correct spec.destination, or add the cluster Secret."),
+  DESTINATION_INVALID: code("InvalidSpecError", true, "Correct the cluster Secret that spec.destination leads to."),
   // Git.
   REPO_URL_DENIED: code(
     "ComparisonError",
@@ -140,6 +141,12 @@ export const FAILURE_CODES = {
     "Look at the object named; driftless.io/sync-timeout, wave-timeout and health-timeout say how long is waited.",
   ),
   OPERATION_SUPERSEDED: code("SyncError", false, "A newer revision is being synced instead."),
+  APPROVAL_MISSING: code(
+    "DeletionError",
+    true,
+    "Approve of it by the Application's annotation argocd.argoproj.io/deletion-approved, with the time of now.",
+  ),
+  DELETION_WAITS: code("DeletionError", true, "Look at the object named, and at the finalizers that hold it."),
   SYNC_PINNED: code(
     "PinnedWarning",
     false,

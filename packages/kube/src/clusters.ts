@@ -129,7 +129,7 @@ export function openClusters(options: ClustersOptions): Clusters {
     const loaded = await loadConfig({ kind: "cluster-secret", server: secret.server, config: secret.config });
     if (loaded.kind === "ok") return { kind: "ok", cluster: open(secret.server, loaded.config) };
     const text = `The cluster Secret ${secret.secretName} cannot be used: ${loaded.error.message}`;
-    return { kind: "error", failure: failure("DESTINATION_UNKNOWN", text, { path: "spec.destination" }) };
+    return { kind: "error", failure: failure("DESTINATION_INVALID", text, { path: "spec.destination" }) };
   }
 
   function ofSecret(secret: ClusterSecret): Promise<ClusterLookup> {
@@ -176,12 +176,20 @@ export function openClusters(options: ClustersOptions): Clusters {
         const text = `The cluster Secret ${only.secretName} has ${path}, which is not supported yet.`;
         return { kind: "error", failure: failure("UNSUPPORTED_FIELD", text, { path }) };
       }
+      // A list that is still to come may have it: what is not known is not unknown.
+      if (!listed) {
+        const text = "The cluster Secrets have not been listed yet.";
+        return { kind: "error", failure: failure("CLUSTER_UNREACHABLE", text) };
+      }
       const asked = wanted === "" ? `named "${name ?? ""}"` : `with server ${wanted}`;
-      const text =
-        matching.length === 0
-          ? `There is no cluster ${asked}.`
-          : `More than one cluster Secret is for the cluster ${asked}.`;
-      return { kind: "error", failure: failure("DESTINATION_UNKNOWN", text, { path: "spec.destination" }) };
+      const where = { path: "spec.destination" };
+      return {
+        kind: "error",
+        failure:
+          matching.length === 0
+            ? failure("DESTINATION_UNKNOWN", `There is no cluster ${asked}.`, where)
+            : failure("DESTINATION_INVALID", `More than one cluster Secret is for the cluster ${asked}.`, where),
+      };
     },
     async close() {
       watch.stop();

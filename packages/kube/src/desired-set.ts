@@ -7,9 +7,16 @@ import type { IgnoreRule, Target } from "@driftless/contracts/pipeline/4-diff";
 import { isExcluded } from "@driftless/manifests/resource-filter";
 import { customKindOf, type CustomKind } from "@driftless/manifests/custom-kind";
 import { rulesDigest, rulesFor } from "@driftless/manifests/ignore-rule";
-import { HOOK_FINALIZER, HOOK_RUN, hookWish, type HookDeletePolicy } from "@driftless/manifests/hooks";
+import {
+  HOOK_FINALIZER,
+  HOOK_RUN,
+  hookWish,
+  isDeletePhase,
+  type HookDeletePolicy,
+  type HookPhase,
+} from "@driftless/manifests/hooks";
 import { manifestKey, prepare, type Manifest, type PreparedManifest } from "@driftless/manifests/manifest";
-import { applyOrder, slotOf, type Ordered, type Slot, type SyncPhase } from "@driftless/manifests/order";
+import { applyOrder, slotOf, type Ordered, type Slot } from "@driftless/manifests/order";
 import { groupOf, keyForPeople, keyText, versionOf, type ResourceKey } from "@driftless/manifests/resource-key";
 import type { Tracking } from "@driftless/manifests/tracking";
 import { unsupportedIn } from "@driftless/manifests/unsupported";
@@ -30,13 +37,13 @@ export interface DesiredObject {
   slot?: Slot;
 }
 
-/** Run as part of a sync, not kept. */
+/** Run as part of a sync or of its Application's deletion, not kept. */
 export interface DesiredHook extends DesiredObject {
   /** Its place in the rendered set. */
   index: number;
   /** Then its key has no name until it is run. */
   generateName?: string;
-  phases: SyncPhase[];
+  phases: HookPhase[];
   wave: number;
   deletePolicies: HookDeletePolicy[];
   /** As it is made for one run: under a settled name, marked with the run, and held until its result is written down. */
@@ -46,6 +53,7 @@ export interface DesiredHook extends DesiredObject {
 /** An object whose kind cannot be told now: its scope, hence its key, is a guess. */
 export interface UnresolvedObject {
   key: ObjectKey;
+  hook?: boolean;
   failure: Failure;
 }
 
@@ -112,7 +120,11 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
     if (lookup.kind === "failed") {
       const key = manifestKey(manifest, "Namespaced", destinationNamespace);
       const version = versionOf(manifest.apiVersion);
-      set.unresolved.push({ key: { ...key, version }, failure: { ...lookup.failure, ...where } });
+      set.unresolved.push({
+        key: { ...key, version },
+        ...(wish.kind === "hook" && { hook: true }),
+        failure: { ...lookup.failure, ...where },
+      });
       continue;
     }
     const scope = lookup.resource.namespaced ? "Namespaced" : "Cluster";
@@ -143,7 +155,7 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
     set.hooks.push({
       ...object,
       index,
-      phases: wish.phases.filter((phase) => phase !== "PreDelete" && phase !== "PostDelete"),
+      phases: wish.phases,
       wave: prepared.annotations.syncWave,
       deletePolicies: wish.deletePolicies,
       ...(prepared.key.name === "" && { generateName: String(generateName) }),
@@ -193,7 +205,7 @@ function setSlots(set: DesiredSet): void {
   }));
   for (const hook of set.hooks) {
     const { key } = hook.prepared;
-    for (const phase of hook.phases) items.push({ key, phase, wave: hook.wave });
+    for (const phase of hook.phases) if (!isDeletePhase(phase)) items.push({ key, phase, wave: hook.wave });
   }
   for (const item of applyOrder(items, ({ defines }) => defines)) {
     if (item.object) item.object.slot = slotOf(item);

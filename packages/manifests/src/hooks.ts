@@ -2,6 +2,7 @@
 // own annotations count where Argo CD's are absent.
 import { createHash } from "node:crypto";
 import { annotationText, splitList } from "./annotations.ts";
+import type { SyncPhase } from "./order.ts";
 
 export const HOOK = "argocd.argoproj.io/hook";
 export const HOOK_DELETE_POLICY = "argocd.argoproj.io/hook-delete-policy";
@@ -12,7 +13,9 @@ export const HOOK_FINALIZER = "argocd.argoproj.io/hook-finalizer";
 /** Which run of which operation made this object: a run is never made twice. */
 export const HOOK_RUN = "driftless.io/hook-run";
 
-export type HookPhase = "PreSync" | "Sync" | "PostSync" | "SyncFail" | "PreDelete" | "PostDelete";
+/** Not of a sync: before and after everything else of its Application is deleted. */
+export type DeletePhase = "PreDelete" | "PostDelete";
+export type HookPhase = SyncPhase | DeletePhase;
 export type HookDeletePolicy = "BeforeHookCreation" | "HookSucceeded" | "HookFailed";
 
 export type HookWish =
@@ -37,6 +40,9 @@ const HELM_POLICIES: Record<string, HookDeletePolicy> = {
   "hook-failed": "HookFailed",
 };
 
+export const isDeletePhase = (phase: HookPhase): phase is DeletePhase =>
+  phase === "PreDelete" || phase === "PostDelete";
+
 export function hookWish(annotations: unknown): HookWish {
   const own = splitList(annotationText(annotations, HOOK));
   const helm = splitList(annotationText(annotations, HELM_HOOK));
@@ -57,11 +63,16 @@ export function hookWish(annotations: unknown): HookWish {
   };
 }
 
+/** As `generatedName`; of a deletion, which is of no revision. */
+export const generatedDeleteName = (generateName: string, phase: DeletePhase, run: string): string =>
+  `${generateName}${phase}-${hashOf(run)}`.toLowerCase();
+
 /**
  * `<generateName><revision>-<phase>-<hash>`, lower case like Argo CD's. The hash is of the run instead of the time, so
  * that whoever takes the operation over finds the object that is there instead of making another.
  */
 export function generatedName(generateName: string, revision: string, phase: HookPhase, run: string): string {
-  const suffix = createHash("sha256").update(run).digest("hex").slice(0, 10);
-  return `${generateName}${revision.slice(0, 7)}-${phase}-${suffix}`.toLowerCase();
+  return `${generateName}${revision.slice(0, 7)}-${phase}-${hashOf(run)}`.toLowerCase();
 }
+
+const hashOf = (run: string): string => createHash("sha256").update(run).digest("hex").slice(0, 10);

@@ -5,12 +5,10 @@ const paths = (annotations: Record<string, string>) =>
   unsupportedIn({ name: "x", annotations }).map(({ path }) => path.replace("metadata.annotations", ""));
 
 test.each([
-  ["argocd.argoproj.io/hook", "PreDelete"],
   ["argocd.argoproj.io/sync-options", "Replace=true"],
   ["argocd.argoproj.io/sync-options", "Nonsense"],
   ["argocd.argoproj.io/compare-options", "Novelty=1"],
   ["argocd.argoproj.io/ignore-healthcheck", "true"],
-  ["helm.sh/hook", "post-delete"],
 ])("%s: %s is refused by name", (name, value) => {
   expect(paths({ [name]: value })).toEqual([`[${name}]=${value}`]);
 });
@@ -18,9 +16,9 @@ test.each([
 test.each([
   ["argocd.argoproj.io/sync-options", "Prune=false, Delete=confirm,ServerSideApply=true"],
   ["argocd.argoproj.io/sync-wave", "-3"],
-  ["argocd.argoproj.io/hook", "PreSync,SyncFail"],
+  ["argocd.argoproj.io/hook", "PreSync,SyncFail,PreDelete,PostDelete"],
   ["argocd.argoproj.io/hook-delete-policy", "HookSucceeded"],
-  ["helm.sh/hook", "pre-install,test"],
+  ["helm.sh/hook", "pre-install,test,post-delete"],
   ["helm.sh/hook-weight", "-5"],
   ["argocd.argoproj.io/compare-options", "ServerSideDiff=true"],
   ["argocd.argoproj.io/ignore-resource-updates", "true"],

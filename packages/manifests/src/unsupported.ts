@@ -1,7 +1,7 @@
 // What manifests may ask for by annotation and Driftless does not do yet: refused by name, never ignored. One table:
 // an issue that builds one of these takes it out here.
 import { HEALTH_TIMEOUT, HELM_RESOURCE_POLICY, SYNC_OPTIONS, splitList } from "./annotations.ts";
-import { HELM_HOOK, HOOK, hookWish } from "./hooks.ts";
+import { hookWish } from "./hooks.ts";
 
 export interface UnsupportedField {
   /** As the condition shows it: `metadata.annotations[argocd.argoproj.io/hook]=PreSync`. */
@@ -45,13 +45,11 @@ const HONOURED_COMPARE_OPTIONS = new Set([
 
 /** Annotation → which of its values are honoured. Lists are judged part by part. */
 const ANNOTATIONS: Record<string, { list?: boolean; honoured: Honoured }> = {
-  [HOOK]: { list: true, honoured: (type) => type !== "PreDelete" && type !== "PostDelete" },
   [SYNC_OPTIONS]: { list: true, honoured: (option) => HONOURED_SYNC_OPTIONS.has(option) },
   "argocd.argoproj.io/compare-options": { list: true, honoured: (option) => HONOURED_COMPARE_OPTIONS.has(option) },
   "argocd.argoproj.io/ignore-healthcheck": { honoured: oneOf("false") },
   "argocd.argoproj.io/client-side-apply-migration-manager": { honoured: never },
   [HEALTH_TIMEOUT]: { honoured: (text) => /^(\d+|(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$/.test(text) },
-  [HELM_HOOK]: { list: true, honoured: (type) => type !== "pre-delete" && type !== "post-delete" },
   [HELM_RESOURCE_POLICY]: { list: true, honoured: oneOf("keep") },
 };
 

@@ -171,11 +171,14 @@ export function createWriter(options: WriterOptions): Writer {
     entry.dirty = true;
   }
 
-  /** The record stands in Kubernetes: the operation may go on to its first apply. */
+  /** The record stands in Kubernetes: the operation may go on to its first apply, a deletion to its next stage. */
   const told = (uid: string, context: Context): void => {
-    const { operation } = context;
+    const { operation, deletion } = context;
     if (operation && !operation.recorded) {
       options.send(uid, { type: "OperationRecorded", operationId: operation.id });
+    }
+    if (deletion && deletion.done.length > 0) {
+      options.send(uid, { type: "StageRecorded", stages: deletion.done.length });
     }
   };
 

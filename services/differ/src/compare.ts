@@ -57,11 +57,11 @@ export function compare(input: CompareInput): ComparedObject[] {
   // An object that became a hook is still in Git.
   for (const { prepared } of desired.hooks ?? []) wanted.add(keyText(prepared.key));
   for (const key of desired.skipped ?? []) wanted.add(keyText(key));
-  for (const { key, failure: why } of desired.unresolved) {
+  for (const { key, hook, failure: why } of desired.unresolved) {
     wanted.add(keyText(key));
     // The scope is a guess, so the object may stand in the inventory without a namespace.
     wanted.add(keyText({ ...key, namespace: "" }));
-    compared.push(unknown(key, why));
+    compared.push({ ...unknown(key, why), ...(hook && { hook }) });
   }
   for (const { key, view } of inventory) {
     if (wanted.has(keyText(key))) continue;

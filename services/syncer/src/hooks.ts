@@ -1,4 +1,4 @@
-// Hooks (edge): runs of a sync's hooks. A run is made once, whoever asks for it how often: the object bears the run's
+// Hooks (edge): runs of a sync's hooks and of a deletion's. A run is made once, whoever asks for it how often: the object bears the run's
 // name, and a finalizer holds it until its result stands in the Application.
 //
 // H1  What bears this run is this run: it is not made again, whatever has become of it.
@@ -124,6 +124,7 @@ export async function releaseHook(step: Execution, release: ReleasedHook): Promi
     if (now.kind === "error")
       return now.error.code === "NOT_FOUND" ? undefined : applyFailure(now.error, release, resource);
     if (runOf(now.object) !== release.run) return undefined;
+    if (release.uid !== undefined && release.uid !== now.object.metadata.uid) return undefined;
     const error = release.remove
       ? await deleteObject(step, resource, release, now.object)
       : await letGo(step, resource, release, now.object);

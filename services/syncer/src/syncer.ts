@@ -226,7 +226,7 @@ async function applyStep(
 /** What both kinds of step begin with: the blob, the cluster, the set, and an end to it all. */
 async function withStep<T>(
   syncer: Syncer,
-  command: Request & { target: Target; purpose?: Claim["purpose"] },
+  command: Request & { target: Target; purpose?: Claim["purpose"]; hooks?: readonly unknown[] },
   work: (step: Step, set: DesiredSet) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
   const { bus, clock, clusters, engine } = syncer;
@@ -235,10 +235,8 @@ async function withStep<T>(
   const limit: Step["limit"] = (send) => own(() => syncer.limit(send));
   const failed = (why: Failure): Outcome<T> => ({ kind: "failed", failure: why });
   // What an Application takes along when it is deleted does not depend on what Git has.
-  const decoded =
-    command.purpose === "delete" || command.purpose === "release"
-      ? NOTHING
-      : await manifestsOf(bus, target.manifestsDigest);
+  const needsNone = command.purpose === "release" || (command.purpose === "delete" && !command.hooks?.length);
+  const decoded = needsNone ? NOTHING : await manifestsOf(bus, target.manifestsDigest);
   if (decoded.kind === "error") return failed(failure("BLOB_GONE", `The rendered manifests are ${decoded.reason}.`));
   const lookup = await clusters.find(target.destination);
   if (lookup.kind === "error") return failed(lookup.failure);

@@ -66,6 +66,10 @@ export const Consents = z.looseObject({ prune: Consent.optional(), delete: Conse
 export const SyncPhase = z.enum(["PreSync", "Sync", "PostSync", "SyncFail"]);
 export type SyncPhase = z.infer<typeof SyncPhase>;
 
+/** When a hook is run: in a phase of a sync, or before and after everything of its Application is deleted. */
+export const HookPhase = z.enum([...SyncPhase.options, "PreDelete", "PostDelete"]);
+export type HookPhase = z.infer<typeof HookPhase>;
+
 export const ComputeDiff = defineMessage({
   name: "ComputeDiff",
   kind: "command",
@@ -102,6 +106,8 @@ export const ComparedObject = ObjectKey.extend({
   /** Of an Extra that is on its way out: the finalizers that hold it. */
   deleting: z.array(z.string()).optional(),
   failure: Failure.optional(),
+  /** It is a hook whose kind cannot be told now. */
+  hook: z.boolean().optional(),
   /** Ignore rules concern it: not every change of it is one, so it is never healed without a prediction. */
   ruled: z.boolean().optional(),
   /** Live object carries `compare-options: IgnoreExtraneous`. */
@@ -122,7 +128,7 @@ export const DesiredHook = ObjectKey.extend({
   index: z.number().int(),
   /** Then `name` is empty, and made for each run. */
   generateName: z.string().optional(),
-  phases: z.array(SyncPhase),
+  phases: z.array(HookPhase),
   wave: z.number().int(),
   healthTimeout: z.string().optional(),
   deletePolicies: z.array(z.enum(["BeforeHookCreation", "HookSucceeded", "HookFailed"])),

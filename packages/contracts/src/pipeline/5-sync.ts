@@ -4,7 +4,7 @@ import { Failure } from "../failure.ts";
 import { Health, LiveIdentity, ObjectKey, Reply, Request } from "../identity.ts";
 import { defineMessage } from "../message.ts";
 import { subject } from "../subject.ts";
-import { Consents, SyncPhase, Target } from "./4-diff.ts";
+import { Consents, HookPhase, Target } from "./4-diff.ts";
 
 /**
  * What is remembered of an object after an apply or a prediction that found no difference (DESIGN §5):
@@ -39,7 +39,7 @@ export type PlannedObject = z.infer<typeof PlannedObject>;
 export const PlannedHook = ObjectKey.extend({
   /** Its place in the rendered set. */
   index: z.number().int(),
-  phase: SyncPhase,
+  phase: HookPhase,
   /** Stands on the object that is made: whoever finds it there knows that this run was begun. */
   run: z.string(),
   /** What an earlier run left is deleted first. */
@@ -48,7 +48,12 @@ export const PlannedHook = ObjectKey.extend({
 export type PlannedHook = z.infer<typeof PlannedHook>;
 
 /** A hook whose result is written down: let go of, and deleted where its policy says so. */
-export const ReleasedHook = ObjectKey.extend({ run: z.string(), remove: z.boolean() });
+export const ReleasedHook = ObjectKey.extend({
+  run: z.string(),
+  remove: z.boolean(),
+  /** Only this very object, where a later one may bear the same run. */
+  uid: z.string().optional(),
+});
 export type ReleasedHook = z.infer<typeof ReleasedHook>;
 
 export const PredictStep = defineMessage({
@@ -103,12 +108,13 @@ export const ApplyStep = defineMessage({
     /** Both stand in operationState.operation.info of the Application and are read again before creating. */
     operationId: z.string(),
     epoch: z.number().int(),
-    phase: SyncPhase,
+    phase: HookPhase,
     wave: z.number().int(),
     target: Target,
     /**
      * A heal touches existing objects only, fenced by uid and resourceVersion, before any operation record. A release
-     * comes after a sync's last step, also of one that was terminated.
+     * comes after a sync's last step, also of one that was terminated. A delete is for an Application that is being
+     * deleted: its objects, and the hooks before and after them.
      */
     purpose: z.enum(["sync", "heal", "delete", "release"]),
     apply: z.array(PlannedObject),

@@ -16,7 +16,9 @@ import type { DesiredHook, SyncPhase } from "@driftless/contracts/pipeline/4-dif
 import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
 import type { Consents } from "@driftless/manifests/consent";
+import type { DeletionHook, DeletionNext } from "./deletion-plan.ts";
 import type { Wish } from "./events.ts";
+import type { Stage } from "./finalizers.ts";
 import { TERMINATED_MESSAGE, resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
 import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
@@ -58,6 +60,10 @@ export interface ObjectState {
   keep?: string;
   /** How long its health is waited for, as it says of itself. */
   healthTimeout?: string;
+  /** On its way out, held by these finalizers. */
+  deleting?: readonly string[];
+  /** A hook whose kind cannot be told now. */
+  hook?: boolean;
   /** Its own sync options `Prune=…` and `Delete=…`. */
   consents?: Consents;
   /** When it is applied, or (by wave, mirrored) pruned; Sync and 0 without. */
@@ -186,11 +192,25 @@ export interface Operation {
 
 export interface Deletion {
   requestId: string;
+  /** Stages that are over; their finalizers go with the next write. */
+  done: readonly Stage[];
+  /** Nobody knows the cluster: nothing can be done there. */
+  abandoned: boolean;
+  /** The hooks have been rendered since it began. */
+  looked: boolean;
+  /** `remaining` is of now. */
+  surveyed: boolean;
   remaining: readonly ObjectState[];
+  unreadable: readonly { key: ObjectKey; wave: number }[];
   /** Keys of objects that asked to stay. */
   kept: readonly string[];
+  hooks: readonly DeletionHook[];
+  next?: DeletionNext;
+  /** Failures in a row, and until when nothing is done after the last. */
   attempts: number;
-  finished: boolean;
+  pausedUntil?: number;
+  /** Surveys in a row that found nothing to do but to wait. */
+  awaits: number;
   failure?: Failure;
 }
 

@@ -2,6 +2,7 @@
 import type { OperationField, OperationState } from "@driftless/contracts/application";
 import { failure, failureText } from "@driftless/contracts/failure";
 import { consentTo, type Consents } from "@driftless/manifests/consent";
+import { isDeletePhase } from "@driftless/manifests/hooks";
 import type { Context, Decision, ObjectState, Render } from "./context.ts";
 import { afterFailure, failedSyncs, pinned } from "./after-failure.ts";
 import { INFO, infoOf } from "./operation-record.ts";
@@ -142,7 +143,7 @@ export function mayHealAtOnce(context: Context, now: number): boolean {
     !nondeterministic(context.operationState, render) &&
     render.sourceHash === view.sourceHash &&
     context.failed === undefined &&
-    !(view.policy.healHooks && context.hooks.length > 0) &&
+    !(view.policy.healHooks && context.hooks.some(({ phases }) => !phases.every(isDeletePhase))) &&
     pinned(view.policy, now) === undefined &&
     healPauseMs(context.heal, now, view.policy.heal) === 0
   );

@@ -14,6 +14,8 @@ export const EFFECT_NAMES = [
   "healStep",
   "compareForDeletion",
   "deleteStep",
+  "runDeletionHooks",
+  "releaseDeletionHooks",
   "publishTransition",
   "publishHeal",
   "writeStatus",

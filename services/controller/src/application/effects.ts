@@ -12,8 +12,9 @@ import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
 import { brokenRender, inputsDigestOf, knownRender, requestId, rfc3339, suspects, wantedOf, watchKey } from "./look.ts";
 import { isApproved } from "./approval.ts";
+import { deletionReleases } from "./deletion-plan.ts";
 import { conditionsOf } from "./status.ts";
-import { plannedHook, releases } from "./sync-plan.ts";
+import { planned, plannedHook, releases } from "./sync-plan.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
 import { hooksOf, inventoryOf } from "./view.ts";
 
@@ -253,22 +254,41 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
         ...(context.objects.length > 0 ? context.inventory : inventoryOf(context.view.status)),
         ...hooksOf(context.operationState),
       ],
+      ...(context.deletion!.next?.kind === "watch" && { awaited: context.deletion!.next.hooks.map(({ key }) => key) }),
     }),
 
-  deleteStep: (context, _event, at) =>
-    publish(ApplyStep, {
-      ...request(context, context.deletion!.requestId, "now", at, STEP_DEADLINE_MS),
-      operationId: `${context.view.ref.uid.slice(0, 8)}-${context.deletion!.requestId}`,
-      epoch: context.epoch,
-      phase: "Sync",
-      wave: 0,
-      target: target(context, context.emptyManifestsDigest),
-      purpose: "delete",
-      apply: [],
-      prune: context.deletion!.remaining.map((object) => ({ ...object.key, live: object.live })),
-      createNamespace: false,
-      propagation: context.view.deletion?.cascade ?? "Foreground",
-    }),
+  deleteStep: (context, _event, at) => {
+    const { next } = context.deletion!;
+    if (next?.kind !== "remove") return [];
+    return publish(ApplyStep, {
+      ...deletionStep(context, at),
+      prune: next.objects.map(planned),
+      consents: context.view.desired?.options.consents,
+      approved: isApproved(context, context.view.deletion!.at),
+    });
+  },
+
+  runDeletionHooks: (context, _event, at) => {
+    const { next } = context.deletion!;
+    if (next?.kind !== "run") return [];
+    return publish(ApplyStep, {
+      ...deletionStep(context, at),
+      phase: next.phase,
+      wave: next.wave,
+      target: target(context, context.render!.manifestsDigest),
+      hooks: next.hooks.map(plannedHook),
+    });
+  },
+
+  releaseDeletionHooks: (context, _event, at) => {
+    const { next } = context.deletion!;
+    if (next?.kind !== "release") return [];
+    return publish(ApplyStep, {
+      ...deletionStep(context, at),
+      phase: next.phase,
+      releases: deletionReleases(context, next),
+    });
+  },
 
   publishTransition: (context, _event, at) =>
     context.transition ? applicationChanged(context, context.transition.from, context.transition.to, at) : [],
@@ -304,6 +324,23 @@ function operationStep(context: Context, at: number) {
     epoch: operation.epoch,
     target: target(context, operation.render.manifestsDigest),
     propagation: operation.options.propagation,
+  };
+}
+
+function deletionStep(context: Context, at: number) {
+  const { deletion, view } = context;
+  return {
+    ...request(context, deletion!.requestId, "now", at, STEP_DEADLINE_MS),
+    operationId: `${view.ref.uid.slice(0, 8)}-${deletion!.requestId}`,
+    epoch: context.epoch,
+    phase: "Sync" as const,
+    wave: 0,
+    target: target(context, context.emptyManifestsDigest),
+    purpose: "delete" as const,
+    apply: [],
+    prune: [],
+    createNamespace: false,
+    propagation: view.deletion?.cascade ?? ("Foreground" as const),
   };
 }
 

@@ -55,6 +55,8 @@ export type AppEvent =
   | { type: "ApplicationUpdated"; at: number; view: AppView }
   /** The operation record of this id stands in Kubernetes. */
   | { type: "OperationRecorded"; at: number; operationId: string }
+  /** So many stages of its deletion stand in Kubernetes as done. */
+  | { type: "StageRecorded"; at: number; stages: number }
   /** A write of the Application that began with this refresh annotation has taken it away. */
   | { type: "RefreshAnswered"; at: number; value: string }
   /** A fetcher that knows nothing yet took this repository over. */

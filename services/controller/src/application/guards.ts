@@ -12,7 +12,7 @@ import {
   needsPrediction,
   refreshes,
 } from "./look.ts";
-import { deletionConsent } from "./deletion.ts";
+import { needsHooks, nextOfDeletion, type DeletionNext } from "./deletion-plan.ts";
 import { isPauseOver, overdue } from "./deadline.ts";
 import { isNews } from "./heal.ts";
 import { operationFailures } from "./operation-steps.ts";
@@ -33,8 +33,11 @@ const answers = (event: AppEvent, requestId: string | undefined): boolean =>
 const bodyGone = (event: AppEvent): boolean =>
   "message" in event && "failure" in event.message && (event.message.failure as { code?: string }).code === "BLOB_GONE";
 
-const mayLook = ({ wish, view, verdictPending, operation, deletion }: Context): boolean => {
-  if (!wish || !view.desired || view.deletion || deletion || verdictPending) return false;
+const mayLook = (context: Context): boolean => {
+  const { wish, view, verdictPending, operation, deletion } = context;
+  if (!wish || !view.desired || verdictPending) return false;
+  // Of what is being deleted only the hooks are still of interest.
+  if (view.deletion || deletion) return deletion !== undefined && needsHooks(context);
   if (!operation) return true;
   // Objects that are being applied would be judged in the middle of it. A pause between attempts is another matter:
   // an automated operation may be overtaken there, a manual one goes on undisturbed.
@@ -43,6 +46,8 @@ const mayLook = ({ wish, view, verdictPending, operation, deletion }: Context): 
 
 const mustRelease = ({ operation }: Context): boolean =>
   operation!.next?.kind === "done" && !operation!.released && operation!.hooks.some(({ state }) => state !== "pending");
+
+const deletionNext = (kind: DeletionNext["kind"]) => (asked: Asked) => asked.context.deletion?.next?.kind === kind;
 
 const passAnswer = ({ context, event }: Asked): boolean => answers(event, context.pass?.requestId);
 const stepAnswer = ({ context, event }: Asked): boolean => answers(event, context.operation?.requestId);
@@ -148,7 +153,19 @@ export const GUARDS = {
   deletionBegins: ({ context, event }: Asked) =>
     event.type === "ApplicationUpdated" && event.view.deletion !== undefined && context.deletion === undefined,
   isDeletionAnswer: ({ context, event }: Asked) => answers(event, context.deletion?.requestId),
-  isDeletionFinished: ({ context }: Asked) => context.deletion!.finished || deletionConsent(context) === "no",
-  isDeletionHeld: ({ context }: Asked) => !context.view.desired || deletionConsent(context) === "confirm",
-  hasRemaining: ({ context }: Asked) => context.deletion!.remaining.length > 0,
+  isDeletionBodyGone: (asked: Asked) =>
+    answers(asked.event, asked.context.deletion?.requestId) && bodyGone(asked.event),
+  isDeletionFinished: deletionNext("finish"),
+  isStageOver: deletionNext("record"),
+  mustSurvey: deletionNext("survey"),
+  mustRemove: deletionNext("remove"),
+  mustRunHooks: deletionNext("run"),
+  mustWatchHooks: deletionNext("watch"),
+  mustReleaseHooks: deletionNext("release"),
+  isDeletionPaused: deletionNext("pause"),
+  areHooksOver: ({ context, event }: Asked) => nextOfDeletion(context, event.at ?? context.now).kind !== "watch",
+  /** On its way out: it goes by events and now and then a survey. */
+  isDeletionAwaited: deletionNext("await"),
+  isStageRecorded: ({ context, event }: Asked) =>
+    event.type === "StageRecorded" && event.stages === context.deletion?.done.length,
 } satisfies Record<string, (asked: Asked) => boolean>;

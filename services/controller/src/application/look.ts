@@ -382,6 +382,12 @@ export function hopBack(context: Context): Partial<Context> {
   };
 }
 
+/** What was rendered last is what the Application follows, not what an operation named. */
+export const followsGit = ({ view, render }: Context): boolean =>
+  render !== undefined &&
+  render.sourceHash === view.sourceHash &&
+  render.targetRevision === view.desired?.source.targetRevision;
+
 export const renderOf = (context: Context): Render => (context.pass?.render ?? context.render)!;
 
 export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Partial<Context> {
@@ -444,6 +450,7 @@ function stateOf(compared: ComparedObject): ObjectState {
     ...(compared.phase && { phase: compared.phase }),
     ...(compared.wave && { wave: compared.wave }),
     ...(compared.pruneLast && { pruneLast: true }),
+    ...(compared.hook && { hook: true }),
     ...(compared.ruled && { ruled: true }),
     ...(compared.extraneous && { extraneous: true }),
     predicted: verdict === "Synced" || verdict === "Extra" || verdict === "Unknown",
@@ -467,7 +474,7 @@ export const suspects = (objects: readonly ObjectState[]): ObjectState[] =>
  */
 export function needsPrediction(context: Context): boolean {
   if (suspects(context.objects).length === 0) return false;
-  if (context.operation) return false;
+  if (context.operation || context.deletion) return false;
   const certain = context.objects.filter((object) => object.predicted || object.live === undefined);
   const decision = decide(
     {
@@ -589,6 +596,7 @@ export function failuresOf(event: AppEvent, hop: string): readonly Failure[] {
     case "Look":
     case "ApplicationUpdated":
     case "OperationRecorded":
+    case "StageRecorded":
     case "RefreshAnswered":
     case "FetcherStarted":
     case "Verdict":

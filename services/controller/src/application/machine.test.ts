@@ -1180,7 +1180,7 @@ describe("deletion", () => {
     expect(play.last("ApplyStep")["propagation"]).toBe("Background");
     play.applied([{ ...WEB, outcome: "pruneSkipped", message: "has the sync option Delete=false" }]);
     play.fire("deletionPause").compared([{ ...WEB, verdict: "Extra", live: live() }]);
-    expect(play.context.deletion?.finished).toBe(true);
+    expect(play.context.deletion?.done).toEqual(["Cascade"]);
   });
 
   test("without our finalizer touches no object", () => {
@@ -1190,12 +1190,138 @@ describe("deletion", () => {
     expect(play.count("ComputeDiff") + play.count("ApplyStep")).toBe(0);
   });
 
+  test("deletes nothing of a lower wave while a kind of a higher one cannot be read", () => {
+    const play = Play.synced({});
+    const raw = deleted(["resources-finalizer.argocd.argoproj.io"]);
+    const resources = [{ group: "apps", kind: "Deployment", namespace: "shop", name: "web", syncWave: 2 }];
+    play.send({ type: "ApplicationUpdated", view: view({ ...raw, status: { resources } }) });
+    play.compared([
+      { ...WEB, verdict: "Unknown", failure: { code: "KIND_UNAVAILABLE", message: "503" } },
+      { ...CONFIG, verdict: "Extra", live: live(), wave: 1 },
+    ]);
+    expect(play.count("ApplyStep")).toBe(0);
+    play.fire("deletionPause").compared([
+      { ...WEB, verdict: "Extra", live: live(), wave: 2 },
+      { ...CONFIG, verdict: "Extra", live: live(), wave: 1 },
+    ]);
+    expect(play.last("ApplyStep")["prune"]).toMatchObject([WEB]);
+  });
+
   test("with an unreadable kind does not let the Application go", () => {
     const play = Play.synced({});
     play.send({ type: "ApplicationUpdated", view: view(deleted(["resources-finalizer.argocd.argoproj.io"])) });
     play.compared([{ ...WEB, verdict: "Unknown", failure: { code: "KIND_UNAVAILABLE", message: "503" } }]);
-    expect(play.context.deletion?.finished).toBe(false);
+    expect(play.context.deletion?.done).toEqual([]);
     expect(play.status()["conditions"][0]).toMatchObject({ type: "DeletionError" });
+  });
+});
+
+describe("deletion hooks", () => {
+  const CASCADE = "resources-finalizer.argocd.argoproj.io";
+  const PRE = "pre-delete-finalizer.argocd.argoproj.io";
+  const HOOK = { group: "batch", version: "v1", kind: "Job", namespace: "shop", name: "backup" };
+  const RUN = "uid-1.PreDelete.batch/Job/shop/backup";
+  const running = { outcome: "created", message: "created", live: live(), health: { status: "Progressing" } };
+
+  /** Being deleted, its hooks rendered. */
+  const deleting = (projects = [PROJECT], more: Record<string, unknown> = {}) => {
+    const raw = application();
+    const finalizers = [CASCADE, PRE, `${PRE}/cleanup`];
+    const metadata = { ...raw.metadata, deletionTimestamp: "2026-01-01T00:00:00Z", finalizers };
+    const play = new Play({ ...raw, metadata }, projects).fetched().rendered();
+    const hook = { ...HOOK, index: 1, phases: ["PreDelete"], wave: 0, deletePolicies: ["BeforeHookCreation"], ...more };
+    return play.compared([{ ...WEB, verdict: "Synced", live: live() }], { hooks: [hook] });
+  };
+  const ran = (play: Play, hook: Record<string, unknown>) => {
+    const { operationId } = play.last("ApplyStep");
+    const told = { operationId, server: "s", objects: [], hooks: [{ ...HOOK, run: RUN, ...hook }] };
+    return play.answer("ApplyStep", "StepApplied", told);
+  };
+  const released = (play: Play) =>
+    play.answer("ApplyStep", "StepApplied", {
+      operationId: play.last("ApplyStep")["operationId"],
+      server: "s",
+      objects: [],
+    });
+  const ended = (status: string) => ({
+    object: HOOK,
+    change: "health",
+    live: live("31"),
+    health: { status, message: "because" },
+  });
+  const recorded = (play: Play) => play.send({ type: "StageRecorded", stages: play.context.deletion!.done.length });
+
+  test("run under the Application's uid; what holds them is let go of only when the end of their stage is recorded", () => {
+    const play = deleting();
+    expect(play.last("ApplyStep")).toMatchObject({
+      purpose: "delete",
+      phase: "PreDelete",
+      hooks: [{ name: "backup", run: RUN }],
+    });
+    ran(play, running);
+    expect(play.last("ComputeDiff")["awaited"]).toMatchObject([HOOK]);
+    const before = play.count("ApplyStep");
+    play.liveChanged(ended("Healthy"));
+    expect(play.context.deletion?.done).toEqual(["PreDelete"]);
+    expect(play.count("ApplyStep")).toBe(before);
+    recorded(play);
+    // It would go with the objects anyway.
+    expect(play.last("ApplyStep")["releases"]).toMatchObject([{ name: "backup", run: RUN, remove: true }]);
+    recorded(released(play));
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("empty");
+  });
+
+  test("that had been begun are found, not made again", () => {
+    const play = deleting();
+    ran(play, { ...running, outcome: "found", health: { status: "Healthy" } });
+    expect(play.context.deletion?.done).toEqual(["PreDelete"]);
+  });
+
+  test("that fail are named, taken away by their uid, and run again after a pause", () => {
+    const play = deleting();
+    ran(play, running).liveChanged(ended("Degraded"));
+    expect(play.last("ApplyStep")["releases"]).toMatchObject([{ name: "backup", remove: true, uid: live().uid }]);
+    released(play);
+    expect(play.status()["conditions"][0]).toMatchObject({
+      type: "DeletionError",
+      message: "[HOOK_FAILED] PreDelete hook batch/Job/backup: because (batch/Job/backup)",
+    });
+    const before = play.count("ApplyStep");
+    play.fire("deletionPause");
+    expect(play.count("ApplyStep")).toBe(before + 1);
+    expect(play.last("ApplyStep")["hooks"]).toMatchObject([{ run: RUN }]);
+  });
+
+  test("that take longer than they say have failed", () => {
+    const play = deleting([PROJECT], { healthTimeout: "5s" });
+    ran(play, running);
+    expect(play.delay("hookLook")).toBeLessThanOrEqual(5_000);
+    play.fire("hookLook");
+    expect(play.last("ApplyStep")["releases"]).toMatchObject([{ name: "backup", remove: true }]);
+  });
+
+  test("that the project denies keep everything as it is", () => {
+    const spec = { ...PROJECT.spec, namespaceResourceBlacklist: [{ group: "batch", kind: "Job" }] };
+    const play = deleting([{ ...PROJECT, spec } as typeof PROJECT]);
+    expect(play.count("ApplyStep")).toBe(0);
+    expect(play.status()["conditions"][0]).toMatchObject({ message: expect.stringContaining("[PROJECT_DENIED]") });
+  });
+
+  test("that cannot be rendered keep everything as it is, until the cluster itself is unknown", () => {
+    const raw = application();
+    const metadata = { ...raw.metadata, deletionTimestamp: "2026-01-01T00:00:00Z", finalizers: [CASCADE, PRE] };
+    const play = new Play({ ...raw, metadata });
+    const failed = (code: string) => ({ failure: { code, message: "no" } });
+    play.answer("FetchSource", "SourceFetchFailed", failed("REVISION_NOT_FOUND"));
+    expect(play.status()["conditions"]).toContainEqual(
+      expect.objectContaining({ type: "DeletionError", message: "[REVISION_NOT_FOUND] no" }),
+    );
+    expect(play.count("ApplyStep") + play.count("ComputeDiff")).toBe(0);
+    play.fire("lookAgainDelay").fetched().rendered();
+    play.answer("ComputeDiff", "DiffFailed", { ...failed("DESTINATION_UNKNOWN"), failures: [] });
+    expect(applicationPatch(play.context, { metadata } as never, play.now)?.patch["metadata"]).toEqual({
+      finalizers: [],
+    });
   });
 });
 

@@ -77,6 +77,16 @@ export const applicationMachine = setup({
     healLeft: step("healLeft"),
     beginDeletion: step("beginDeletion"),
     sendDeletion: step("sendDeletion"),
+    planDeletion: step("planDeletion"),
+    wakeDeletion: step("wakeDeletion"),
+    stageRecorded: step("stageRecorded"),
+    hooksLooked: step("hooksLooked"),
+    noteUnrendered: step("noteUnrendered"),
+    acceptHookRuns: step("acceptHookRuns"),
+    acceptWatched: step("acceptWatched"),
+    noteHook: step("noteHook"),
+    hooksLetGo: step("hooksLetGo"),
+    hooksGone: step("hooksGone"),
     acceptRemaining: step("acceptRemaining"),
     noteRemoved: step("noteRemoved"),
     failDeletion: step("failDeletion"),
@@ -314,43 +324,89 @@ export const applicationMachine = setup({
         Deleting: {
           entry: ["beginDeletion", { type: "arrive", params: { state: "Deleting" } }, "publishTransition"],
           initial: "weighing",
+          on: {
+            LiveChanged: { actions: "noteHook" },
+            Verdict: { actions: "hooksLooked" },
+            PassFailed: { actions: "noteUnrendered" },
+          },
           states: {
+            // One stage after the other, planned anew each time.
             weighing: {
+              entry: "planDeletion",
               always: [
                 { guard: "isDeletionFinished", target: "finishing" },
-                { guard: "isDeletionHeld", target: "waiting" },
-                { target: "surveying" },
+                { guard: "isStageOver", target: "recording" },
+                { guard: "mustSurvey", target: "surveying" },
+                { guard: "mustRemove", target: "removing" },
+                { guard: "mustRunHooks", target: "running" },
+                { guard: "mustWatchHooks", target: "watching" },
+                { guard: "mustReleaseHooks", target: "releasing" },
+                { target: "waiting" },
               ],
             },
             surveying: {
               entry: ["sendDeletion", "compareForDeletion"],
-              after: { stepDeadline: { target: "waiting", actions: "failDeletion" } },
+              after: { stepDeadline: { target: "weighing", actions: "failDeletion" } },
               on: {
-                DiffComputed: { guard: "isDeletionAnswer", target: "surveyed", actions: "acceptRemaining" },
-                DiffFailed: { guard: "isDeletionAnswer", target: "waiting", actions: "failDeletion" },
+                DiffComputed: { guard: "isDeletionAnswer", target: "weighing", actions: "acceptRemaining" },
+                DiffFailed: { guard: "isDeletionAnswer", target: "weighing", actions: "failDeletion" },
               },
-            },
-            surveyed: {
-              always: [
-                { guard: "isDeletionFinished", target: "finishing" },
-                { guard: "hasRemaining", target: "removing" },
-                { target: "waiting" },
-              ],
             },
             removing: {
               entry: ["sendDeletion", "deleteStep"],
-              after: { stepDeadline: { target: "waiting", actions: "failDeletion" } },
+              after: { stepDeadline: { target: "weighing", actions: "failDeletion" } },
               on: {
-                StepApplied: { guard: "isDeletionAnswer", target: "waiting", actions: "noteRemoved" },
-                StepFailed: { guard: "isDeletionAnswer", target: "waiting", actions: "failDeletion" },
+                StepApplied: { guard: "isDeletionAnswer", target: "weighing", actions: "noteRemoved" },
+                StepFailed: { guard: "isDeletionAnswer", target: "weighing", actions: "failDeletion" },
               },
+            },
+            running: {
+              entry: ["sendDeletion", "runDeletionHooks"],
+              after: { stepDeadline: { target: "weighing", actions: "failDeletion" } },
+              on: {
+                StepApplied: { guard: "isDeletionAnswer", target: "weighing", actions: "acceptHookRuns" },
+                StepFailed: [
+                  { guard: "isDeletionBodyGone", target: "weighing", actions: "hooksGone" },
+                  { guard: "isDeletionAnswer", target: "weighing", actions: "failDeletion" },
+                ],
+              },
+            },
+            watching: {
+              entry: ["sendDeletion", "compareForDeletion", "writeSoon"],
+              always: { guard: "areHooksOver", target: "weighing" },
+              after: { hookLook: { target: "weighing" } },
+              on: {
+                DiffComputed: { guard: "isDeletionAnswer", actions: "acceptWatched" },
+              },
+            },
+            releasing: {
+              entry: ["writeSoon", "sendDeletion", "releaseDeletionHooks"],
+              after: { stepDeadline: { target: "weighing", actions: "failDeletion" } },
+              on: {
+                StepApplied: { guard: "isDeletionAnswer", target: "weighing", actions: "hooksLetGo" },
+                StepFailed: { guard: "isDeletionAnswer", target: "weighing", actions: "failDeletion" },
+              },
+            },
+            recording: {
+              entry: "writeStatus",
+              on: { StageRecorded: { guard: "isStageRecorded", target: "weighing", actions: "stageRecorded" } },
             },
             waiting: {
               entry: "writeSoon",
-              always: { guard: "isDeletionFinished", target: "finishing" },
-              after: { deletionPause: [{ guard: "isDeletionHeld" }, { target: "surveying" }] },
+              after: {
+                deletionPause: [
+                  { guard: "isDeletionPaused", target: "weighing", actions: "wakeDeletion" },
+                  { guard: "isDeletionAwaited", target: "weighing", actions: "wakeDeletion" },
+                ],
+              },
               on: {
-                LiveChanged: [{ guard: "isDeletionHeld" }, { guard: "isHealthOnly" }, { target: "surveying" }],
+                LiveChanged: [
+                  { guard: "isHealthOnly", actions: "noteHook" },
+                  { guard: "isDeletionAwaited", target: "weighing", actions: ["noteHook", "wakeDeletion"] },
+                  { actions: "noteHook" },
+                ],
+                Verdict: { target: "weighing", actions: "hooksLooked" },
+                PassFailed: { target: "weighing", actions: "noteUnrendered" },
                 ApplicationUpdated: { target: "weighing" },
               },
             },

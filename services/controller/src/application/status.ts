@@ -3,12 +3,14 @@
 import type { Application, ApplicationStatus, ConditionField, ResourceStatus } from "@driftless/contracts/application";
 import { FAILURE_CODES, failureText, type Failure } from "@driftless/contracts/failure";
 import { needsApproval, type Consents } from "@driftless/manifests/consent";
+import { isDeletePhase } from "@driftless/manifests/hooks";
 import type { Context, ObjectState } from "./context.ts";
 import { NONDETERMINISTIC, nondeterministic } from "./decision.ts";
 import { appHealth } from "./health.ts";
-import { seconds } from "./look.ts";
+import { stageOf, withHookFinalizers, type Stage } from "./finalizers.ts";
+import { followsGit, seconds } from "./look.ts";
 import { predictionFailures } from "./operation-steps.ts";
-import { REFRESH_ANNOTATION, isCascadeFinalizer, refreshAsked } from "./view.ts";
+import { REFRESH_ANNOTATION, refreshAsked } from "./view.ts";
 
 export type Json = Record<string, unknown>;
 
@@ -40,8 +42,6 @@ export function conditionsOf(context: Context): ConditionField[] {
   else if (!context.operation)
     conditions.push(...predictionFailures(context).filter(isNotShared).slice(0, CONDITIONS_MAX).map(condition));
   if (deletion?.failure) conditions.push({ type: "DeletionError", message: failureText(deletion.failure) });
-  else if (deletion && view.blocked[0])
-    conditions.push({ type: "DeletionError", message: failureText(view.blocked[0]) });
   const shared = context.objects.flatMap(({ failure }) => (failure && !isNotShared(failure) ? [failure] : []));
   const warnings = [...context.warnings, ...context.diffWarnings, ...shared.slice(0, CONDITIONS_MAX)];
   for (const warning of warnings) {
@@ -188,9 +188,8 @@ export function applicationPatch(context: Context, live: Application, now: numbe
   // Asked for once more since, it stays until that look is over too.
   const answered = refresh !== undefined && refreshAsked(annotations) === refresh;
   if (answered) patch["metadata"] = { annotations: { [REFRESH_ANNOTATION]: null } };
-  if (context.deletion?.finished && live.metadata.finalizers?.some(isCascadeFinalizer)) {
-    patch["metadata"] = { finalizers: live.metadata.finalizers.filter((name) => !isCascadeFinalizer(name)) };
-  }
+  const finalizers = finalizersOf(context, live.metadata.finalizers ?? []);
+  if (finalizers) patch["metadata"] = { ...(patch["metadata"] as Json | undefined), finalizers };
   if (operationTaken(context) && live.operation) patch["operation"] = null;
   // Another commit that changes nothing for this app is told with its next write (DESIGN §3).
   const revisionOnly =
@@ -204,6 +203,23 @@ export function applicationPatch(context: Context, live: Application, now: numbe
     patch["status"] = status;
   }
   return Object.keys(patch).length > 0 ? { patch, refresh: answered ? refresh : undefined } : undefined;
+}
+
+/** Undefined when they are as they should be. Of hooks that cannot be told now nothing is concluded. */
+function finalizersOf(context: Context, live: readonly string[]): string[] | undefined {
+  const { view, deletion } = context;
+  if (deletion) {
+    const isOver = (stage: Stage) => deletion.abandoned || deletion.done.includes(stage);
+    const left = live.filter((name) => {
+      const stage = stageOf(name);
+      return stage === undefined || !isOver(stage);
+    });
+    return left.length < live.length ? left : undefined;
+  }
+  const isKnown = context.comparison !== undefined && !context.objects.some(({ hook }) => hook);
+  if (view.deletion || !isKnown || context.pass?.pinned || !followsGit(context)) return undefined;
+  const rendered = context.hooks.flatMap(({ phases }) => phases.filter(isDeletePhase));
+  return withHookFinalizers(live, new Set(rendered));
 }
 
 /** An absent list and an empty one are the same to a reader. */

@@ -12,7 +12,6 @@ import { healPauseMs, lookAgainDelayMs } from "./retry-delay.ts";
 
 export const FETCH_DEADLINE_MS = 60_000;
 export const STEP_DEADLINE_MS = 30_000;
-const DELETION_PAUSE_MS = 1_000;
 /** Argo CD looks at what it waits for at least that often; here events tell, and this only covers one that is lost. */
 const AWAITED_LOOK_MS = 15_000;
 
@@ -125,11 +124,22 @@ export const STEPS = {
   healNeedless: from("StepApplied", heal.healNeedless),
   healDone: from("StepApplied", heal.healDone),
   healLeft: heal.healLeft,
-  beginDeletion: deletion.beginDeletion,
+  beginDeletion: timed(deletion.beginDeletion),
   sendDeletion: deletion.sendDeletion,
+  planDeletion: timed(deletion.planDeletion),
+  wakeDeletion: deletion.wakeDeletion,
+  stageRecorded: deletion.stageRecorded,
   acceptRemaining: from("DiffComputed", deletion.acceptRemaining),
   noteRemoved: from("StepApplied", deletion.noteRemoved),
-  failDeletion: (context, event) => deletion.failDeletion(context, look.failuresOf(event, "delete")),
+  failDeletion: (context, event) =>
+    deletion.failDeletion(context, look.failuresOf(event, "delete"), atOf(event, context)),
+  hooksLooked: deletion.hooksLooked,
+  noteUnrendered: deletion.noteUnrendered,
+  acceptHookRuns: from("StepApplied", deletion.acceptHookRuns),
+  acceptWatched: from("DiffComputed", deletion.acceptWatched),
+  noteHook: from("LiveChanged", deletion.noteHook),
+  hooksLetGo: timed(deletion.hooksLetGo),
+  hooksGone: timed(deletion.hooksGone),
 } satisfies Record<string, Step>;
 
 export const arriveAt = (context: Context, state: SyncState): Partial<Context> => operation.arrive(context, state);
@@ -149,6 +159,6 @@ export const DELAYS = {
       ? context.decision.delayMs
       : healPauseMs(context.heal, atOf(event, context), context.view.policy.heal),
   retryDelay: ({ context, event }: Asked) => Math.max(0, (context.operation?.retryAt ?? 0) - atOf(event, context)),
-  deletionPause: ({ context }: Asked) =>
-    context.deletion?.failure ? lookAgainDelayMs(context.deletion.attempts, look.spreadOf(context)) : DELETION_PAUSE_MS,
+  deletionPause: ({ context, event }: Asked) => deletion.deletionPauseMs(context, atOf(event, context)),
+  hookLook: ({ context, event }: Asked) => deletion.untilHookIsOverdue(context, atOf(event, context), AWAITED_LOOK_MS),
 };

@@ -4,7 +4,7 @@ import { failure, failureText, isRetryable, type Failure } from "@driftless/cont
 import type { Health, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
 import type { SyncPhase } from "@driftless/contracts/pipeline/4-diff";
 import type { PlannedHook, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
-import { generatedName } from "@driftless/manifests/hooks";
+import { generatedName, isDeletePhase, type HookPhase } from "@driftless/manifests/hooks";
 import { compareSlots, type Slot } from "@driftless/manifests/order";
 import { keyText } from "@driftless/manifests/resource-key";
 import type { Context, ObjectState, Operation } from "./context.ts";
@@ -84,10 +84,14 @@ export function isSelected(operation: Pick<Operation, "field">, { key }: ObjectS
   );
 }
 
+const isSyncPhase = (phase: HookPhase): phase is SyncPhase => !isDeletePhase(phase);
+
 export const planned = (object: ObjectState): PlannedObject =>
   object.live ? { ...object.key, live: object.live } : { ...object.key };
 
-export const plannedHook = ({ key, index, phase, run, deletePolicies }: HookRun): PlannedHook => ({
+type AnyHook = Omit<HookRun, "phase"> & { phase: HookPhase };
+
+export const plannedHook = ({ key, index, phase, run, deletePolicies }: AnyHook): PlannedHook => ({
   ...key,
   index,
   phase,
@@ -102,7 +106,7 @@ export function hookRuns(
 ): HookRun[] {
   if (operation.partial || isSelective(operation) || operation.field.sync?.syncStrategy?.apply) return [];
   return context.hooks.flatMap((hook) =>
-    hook.phases.map((phase): HookRun => {
+    hook.phases.filter(isSyncPhase).map((phase): HookRun => {
       const run = `${operation.id}.${operation.retryCount}.${phase}.${hook.index}`;
       const { group, version, kind, namespace } = hook;
       const name =
@@ -328,10 +332,10 @@ export function supersededBy(context: Context): Outcome {
 }
 
 /** What its health says of a hook; a kind without health is done once it is there. */
-export function hookProgress(
-  hook: HookRun,
+export function hookProgress<Hook extends AnyHook>(
+  hook: Hook,
   now: { health?: Health; deleting?: boolean; live?: LiveIdentity },
-): HookRun {
+): Hook {
   const next = { ...hook, live: now.live ?? hook.live, unseen: 0 };
   const message = now.health?.message ?? hook.message;
   switch (now.health?.status) {
@@ -348,7 +352,7 @@ export function hookProgress(
   }
 }
 
-export const lost = (hook: HookRun): HookRun => ({
+export const lost = <Hook extends AnyHook>(hook: Hook): Hook => ({
   ...hook,
   state: "failed",
   message: `${nameOf(hook)} is missing, it might have been deleted`,

@@ -49,14 +49,10 @@ test("annotations and finalizers that ask for more are refused too", () => {
     metadata: {
       ...metadata,
       annotations: { "argocd.argoproj.io/compare-options": "ServerSideDiff=false,Novelty=1" },
-      finalizers: ["pre-delete-finalizer.argocd.argoproj.io"],
     },
     spec: { source },
   });
-  expect(found).toEqual([
-    "metadata.annotations[argocd.argoproj.io/compare-options]=Novelty=1",
-    "metadata.finalizers[pre-delete-finalizer.argocd.argoproj.io]",
-  ]);
+  expect(found).toEqual(["metadata.annotations[argocd.argoproj.io/compare-options]=Novelty=1"]);
 });
 
 test("an operation without sync is refused, a plain one is not", () => {

@@ -52,9 +52,6 @@ export function unsupportedInApplication(app: Application): string[] {
     ...compareOptions
       .filter((option) => option !== "" && !COMPARE_OPTIONS_HONOURED.has(option))
       .map((option) => `metadata.annotations[argocd.argoproj.io/compare-options]=${option}`),
-    ...(metadata.finalizers ?? [])
-      .filter((name) => /^(pre|post)-delete-finalizer\.argocd\.argoproj\.io/.test(name))
-      .map((name) => `metadata.finalizers[${name}]`),
   ];
 }
 

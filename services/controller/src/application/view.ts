@@ -17,6 +17,7 @@ import type { IgnoreRule, ResourceFilter, Target } from "@driftless/contracts/pi
 import type { AppProject, AppProjectSpec } from "@driftless/contracts/project";
 import { repositoryHash } from "@driftless/contracts/repository";
 import { shardOf } from "@driftless/contracts/subject";
+import { cascadeOf } from "./finalizers.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { APPROVED_ANNOTATION } from "./approval.ts";
 import { projectDenies, unsupportedInProject } from "./project.ts";
@@ -28,7 +29,6 @@ import { unsupportedInApplication } from "./unsupported.ts";
 export const REFRESH_ANNOTATION = "argocd.argoproj.io/refresh";
 const REFRESH_TIMESTAMP = "argocd.argoproj.io/refresh-timestamp";
 const SKIP_ANNOTATION = "argocd.argoproj.io/skip-reconcile";
-const CASCADE_FINALIZER = "resources-finalizer.argocd.argoproj.io";
 
 type TargetTracking = Pick<Target, "trackingMethod" | "instanceLabelKey" | "installationId">;
 
@@ -212,15 +212,6 @@ function requestedOf(
   const failures = specFailures(other, ref, project);
   const desired = failures.length === 0 ? desiredOf(other, ref, project!.spec ?? {}, settings) : undefined;
   return { desired, sourceHash: sourceHashOf(desired), failures };
-}
-
-export const isCascadeFinalizer = (name: string): boolean =>
-  name === CASCADE_FINALIZER || name.startsWith(`${CASCADE_FINALIZER}/`);
-
-function cascadeOf(finalizers: readonly string[]): "Foreground" | "Background" | undefined {
-  const ours = finalizers.find(isCascadeFinalizer);
-  if (ours === undefined) return undefined;
-  return ours.endsWith("/background") ? "Background" : "Foreground";
 }
 
 const specInvalid = (problem: { path: string; message: string }): Failure =>
