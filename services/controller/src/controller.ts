@@ -352,8 +352,9 @@ class Controller implements Service {
       epoch: this.replicas.epoch(),
       emptyManifestsDigest: this.emptyManifestsDigest,
     });
-    this.look(uid, wish(cause, clock.now(), {}, { freshness: "latest", lane: "bulk" }));
-    // Refresh annotation and `operation` field may have been written while nobody watched.
+    const hard = view.refresh?.startsWith("hard") ?? false;
+    this.look(uid, wish(cause, clock.now(), {}, { freshness: "latest", hard, lane: "bulk" }));
+    // An `operation` may have been written while nobody watched, and a refresh of what cannot be looked at.
     this.host.send(uid, { type: "ApplicationUpdated", view });
   }
 

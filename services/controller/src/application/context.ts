@@ -332,6 +332,8 @@ export function initialContext(input: Input): Context {
     syncCondition: (status.conditions ?? []).find((condition) => condition.type === "SyncError"),
     request: resumed,
     takenOperationHash: "",
+    // The first look is one of those that it asks for (controller.ts).
+    takenRefresh: view.desired && view.refresh,
     operationState: startingState(status.operationState, resumed, now),
     history: status.history ?? [],
     heal: {

@@ -1102,6 +1102,18 @@ describe("the refresh annotation", () => {
     expect(applicationPatch(play.context, annotated("normal") as never, play.now)?.patch["metadata"]).toBeUndefined();
   });
 
+  test("that stood there before anybody watched is answered by the first look", () => {
+    const play = new Play(annotated("normal"))
+      .look()
+      .send({ type: "ApplicationUpdated", view: view(annotated("normal")) });
+    play
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.count("FetchSource")).toBe(1);
+    expect(applicationPatch(play.context, annotated("normal") as never, play.now)?.patch["metadata"]).toBeDefined();
+  });
+
   test("asked for again with another time during its look gets a look of its own", () => {
     const asked = (time: string) => {
       const raw = annotated("normal");
