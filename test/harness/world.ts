@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { GitRequest, GitServer } from "@driftless/local/git-server";
+import { CRDS } from "@driftless/contracts/crd";
 import { startControlPlane } from "@driftless/local/control-plane";
 import { type Local, type LocalOptions, startLocal } from "@driftless/local/local";
 import { startNats } from "@driftless/local/nats";
@@ -34,6 +35,8 @@ export interface WorldOptions extends Omit<ServicesOptions, "natsUrl" | "kubecon
   onProgress?: LocalOptions["onProgress"];
   /** Entries of ConfigMap argocd-cm. */
   settings?: Record<string, string>;
+  /** With the CRDs there before any service starts, as where Argo CD is installed. */
+  crds?: boolean;
 }
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
@@ -52,6 +55,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   if (!natsUrl || !kubeconfigPath || !git) throw new Error("startLocal left out a part that nobody asked it to");
   const client = await kubeClient(kubeconfigPath);
   await createControlPlaneNamespace(client, options.settings ?? {});
+  if (options.crds) for (const make of CRDS) await create(client, CRDS_PATH, { ...make() });
   const services = await startServices({ ...options, home, natsUrl, kubeconfigPath });
   await createDefaultProject(client);
   const applications = new Applications(client);
@@ -87,6 +91,8 @@ export async function kubeClient(kubeconfigPath: string): Promise<KubeClient> {
   if (config.kind === "error") throw new Error(`kubeconfig ${kubeconfigPath}: ${config.error.message}`);
   return createClient(config.config);
 }
+
+const CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 async function create(client: KubeClient, path: string, object: Record<string, unknown>): Promise<boolean> {
   const outcome = await client.request({ method: "POST", path, body: JSON.stringify(object) });

@@ -35,7 +35,7 @@ program
   .addOption(kubeconfig())
   .addOption(nats())
   .addOption(appNamespace())
-  .option("--observe", "compare and show, never write (not built yet)")
+  .option("--observe", "beside a running Argo CD: compare and tell, write nothing to any cluster")
   .action(async (extra, options) => (await import("./commands/start.ts")).start(extra, options));
 
 program
@@ -45,7 +45,7 @@ program
   .addOption(nats())
   .addOption(appNamespace())
   .addOption(output("text", "json"))
-  .option("--observe", "compare and show, never write (not built yet)")
+  .option("--observe", "beside a running Argo CD: compare and tell, write nothing to any cluster")
   .action(async (extra, options) => (await import("./commands/up.ts")).up(extra, options));
 
 program
@@ -75,6 +75,14 @@ program
   .addOption(new Option("--since <duration>", "begin so far back").argParser(durationMs))
   .addOption(output("text", "json"))
   .action(async (app, options) => (await import("./commands/watch.ts")).watch(app, options));
+
+program
+  .command("observe [app]")
+  .description("of what runs with --observe: where Driftless would judge or act differently from Argo CD")
+  .addOption(nats())
+  .addOption(appNamespace())
+  .addOption(output("text", "json"))
+  .action(async (app, options) => (await import("./commands/observe.ts")).observe(app, options));
 
 const many = (text: string, before: string[] = []) => [...before, text];
 program

@@ -11,6 +11,8 @@ export interface RunRecord {
   /** What is being waited for; of one that failed, why. */
   message?: string;
   namespace: string;
+  /** Nothing is written to any cluster. */
+  observe: boolean;
   kubeconfig?: string;
   natsUrl?: string;
   apiUrl?: string;
@@ -46,8 +48,8 @@ export interface RunRecorder {
   remove(): Promise<void>;
 }
 
-export function recordRun(home: string, namespace: string): RunRecorder {
-  let record: RunRecord = { supervisor: identityOf(process.pid), phase: "starting", namespace };
+export function recordRun(home: string, what: Pick<RunRecord, "namespace" | "observe">): RunRecorder {
+  let record: RunRecord = { supervisor: identityOf(process.pid), phase: "starting", ...what };
   let writing: Promise<void> = Promise.resolve();
   return {
     get record() {

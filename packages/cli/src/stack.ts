@@ -5,6 +5,7 @@
 // 3. local parts, as far as the user has none of his own;
 // 4. the services, in one process, watched over;
 // 5. ready (the api's /readyz says so for all of them): the example, in a local cluster.
+import { whyNotBesideArgoCd } from "@driftless/kube/argo-cd";
 import { createClient, type KubeClient } from "@driftless/kube/client";
 import { loadConfig } from "@driftless/kube/config";
 import { startLocal, type Local } from "@driftless/local/local";
@@ -15,7 +16,6 @@ import { systemClock } from "@driftless/process/clock";
 import { buildRenderEngine } from "@driftless/render-engine/build";
 import { CliError, usageError } from "./cli-error.ts";
 import { createExample, createNamespace } from "./example.ts";
-import { refuseBesideArgoCd } from "./own-cluster.ts";
 import { servePlugins } from "./plugins-process.ts";
 import type { Progress } from "./progress.ts";
 import { recordRun, runningHere, type RunRecord } from "./run-record.ts";
@@ -29,6 +29,8 @@ export interface StackOptions {
   kubeconfig?: string;
   nats?: string;
   namespace: string;
+  /** Beside Argo CD: compare and tell, write nothing. */
+  observe: boolean;
   progress: Progress;
   /** Gives up starting. */
   signal: AbortSignal;
@@ -81,7 +83,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       endings.push(() => state.release());
     }
     signal.throwIfAborted();
-    const recorder = recordRun(state.home, namespace);
+    const recorder = recordRun(state.home, { namespace, observe: options.observe });
     endings.push(() => (givenUp ? recorder.update({ phase: "failed", message: givenUp.message }) : recorder.remove()));
 
     const kubeconfig = options.kubeconfig ?? local?.kubeconfigPath;
@@ -118,6 +120,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         DRIFTLESS_NAMESPACE: namespace,
         DRIFTLESS_API_HOST: "127.0.0.1",
         DRIFTLESS_API_PORT: String(apiPort),
+        DRIFTLESS_OBSERVE: String(options.observe),
         DRIFTLESS_RENDER_ENGINE: renderEngine,
         // One name for life after life: a successor takes over at once instead of waiting for a dead one to expire.
         DRIFTLESS_REPLICA: "local",
@@ -162,17 +165,15 @@ const localParts = (options: Pick<StackOptions, "kubeconfig" | "nats">) => ({
 
 /** Undefined when a local one is to be started. Looked at before anything is built or started, which takes minutes. */
 export async function openOwnCluster(
-  options: Pick<StackOptions, "kubeconfig" | "namespace">,
+  options: Pick<StackOptions, "kubeconfig" | "namespace" | "observe">,
 ): Promise<KubeClient | undefined> {
   if (!options.kubeconfig) return undefined;
   const client = await clusterOf(options.kubeconfig, "own");
-  try {
-    await refuseBesideArgoCd(client, options.namespace);
-    return client;
-  } catch (error) {
-    await client.close();
-    throw error;
-  }
+  if (options.observe) return client;
+  const why = await whyNotBesideArgoCd(client, options.namespace);
+  if (why === undefined) return client;
+  await client.close();
+  throw new CliError(why);
 }
 
 /** Builds what is missing, once per content; answers the render engine's program. */

@@ -1,7 +1,7 @@
 // The background process of `driftless up`: holds everything that runs, until `driftless down` ends it.
 import { systemClock } from "@driftless/process/clock";
 import { ownKubeconfig, ownNats } from "./connection.ts";
-import { namespaceToRun } from "./commands/start-options.ts";
+import { namespaceToRun, observing } from "./commands/start-options.ts";
 import { startStack } from "./stack.ts";
 
 const log = (text: string) => process.stdout.write(`${new Date(systemClock.now()).toISOString()} ${text}\n`);
@@ -16,6 +16,7 @@ try {
     kubeconfig: ownKubeconfig({}),
     nats: ownNats({}),
     namespace: namespaceToRun({}),
+    observe: observing({}),
     progress: { update() {}, say: log, clear() {} },
     signal: stopping.signal,
   });

@@ -9,6 +9,7 @@ import { filterOf } from "./transitions.ts";
 
 afterEach(() => {
   delete process.env["npm_config_kubeconfig"];
+  delete process.env["DRIFTLESS_OBSERVE"];
 });
 
 const refusal = (act: () => unknown): CliError => {
@@ -42,8 +43,11 @@ test("flags that npm kept for itself are noticed, with and without a word left o
   expect(() => refuseMisread([], { kubeconfig: "x.yaml" }, "npm start --")).not.toThrow();
 });
 
-test("--observe, which is not built, starts nothing", () => {
-  expect(refusal(() => refuseMisread([], { observe: true }, "npm start --")).message).toContain("not built");
+test("--observe, by flag or variable, wants a cluster of the user's own", () => {
+  expect(refusal(() => refuseMisread([], { observe: true }, "npm start --")).message).toContain("--kubeconfig FILE");
+  process.env["DRIFTLESS_OBSERVE"] = "true";
+  expect(refusal(() => refuseMisread([], {}, "npm start --")).exitCode).toBe(2);
+  expect(() => refuseMisread([], { kubeconfig: "x.yaml" }, "npm start --")).not.toThrow();
 });
 
 test("durations are seconds unless they say otherwise", () => {

@@ -85,6 +85,16 @@ export const STREAMS = {
     maxAgeMs: 7 * 24 * 60 * MINUTE,
     bytesMax: 64 * MIB,
   },
+  /** The newest of each Application. */
+  observations: {
+    name: "OBSERVATIONS",
+    description: "With --observe: where Driftless would judge or act differently from what stands in the Application",
+    subjects: [subject("observed", ">")],
+    retention: "limits",
+    maxAgeMs: 7 * 24 * 60 * MINUTE,
+    bytesMax: 256 * MIB,
+    messagesPerSubjectMax: 1,
+  },
   quarantine: {
     name: "QUARANTINE",
     description: "Messages set aside: broken ones, and those that failed five times",

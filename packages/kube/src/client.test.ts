@@ -108,3 +108,19 @@ test("credentials that cannot be obtained are an outcome without their text", as
   expect(outcome.kind === "error" && outcome.error.message).not.toContain("CANARY");
   await broken.close();
 });
+
+test("a read-only client sends reads and dry runs, and refuses everything else before it leaves", async () => {
+  answers = [(response) => response.end("{}")];
+  const readOnly = createClient({ ...client.config }, { readOnly: true });
+  try {
+    for (const method of ["POST", "PUT", "PATCH", "DELETE"] as const) {
+      const written = await readOnly.request({ method, path: "/x", body: "{}" });
+      expect(written).toMatchObject({ kind: "error", error: { code: "FORBIDDEN", retryable: false } });
+    }
+    expect(asked).toBe(0);
+    const dryRun = await readOnly.request({ method: "PATCH", path: "/x", query: { dryRun: "All" }, body: "{}" });
+    expect([dryRun.kind, (await readOnly.request({ method: "GET", path: "/x" })).kind, asked]).toEqual(["ok", "ok", 2]);
+  } finally {
+    await readOnly.close();
+  }
+});

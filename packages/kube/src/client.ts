@@ -29,6 +29,8 @@ export interface ClientOptions {
   deadlineMs?: number;
   responseBytesMax?: number;
   userAgent?: string;
+  /** Nothing but reads and dry runs leaves this client, whoever asks for what. */
+  readOnly?: boolean;
 }
 
 export interface ListOptions {
@@ -89,6 +91,10 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
   }
 
   async function request<T>(asked: KubeRequest): Promise<KubeOutcome<T>> {
+    if (options.readOnly && asked.method !== "GET" && asked.query?.["dryRun"] !== "All") {
+      const what = `${asked.method} ${asked.path}`;
+      return { kind: "error", error: kubeError("FORBIDDEN", `Driftless only observes here; not sent: ${what}`) };
+    }
     const end = clock.monotonic() + (asked.deadlineMs ?? options.deadlineMs ?? DEADLINE_MS);
     for (let attempt = 1; ; attempt++) {
       const headers = await headersOf(asked).catch((cause: unknown) => cause as Error);

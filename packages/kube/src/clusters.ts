@@ -36,11 +36,12 @@ export interface Clusters {
 
 /** From the process's configuration: a kubeconfig file when one was named, else the pod's own service account. */
 export async function openControlPlane(options: {
-  config: Pick<Config, "kubeconfig" | "kubeContext" | "namespace" | "kubeRequestsMax">;
+  config: Pick<Config, "kubeconfig" | "kubeContext" | "namespace" | "kubeRequestsMax"> &
+    Partial<Pick<Config, "observe">>;
   clock: Clock;
   userAgent: string;
 }): Promise<Clusters> {
-  const { kubeconfig, kubeContext, namespace, kubeRequestsMax } = options.config;
+  const { kubeconfig, kubeContext, namespace, kubeRequestsMax, observe } = options.config;
   const loaded = await loadConfig(
     kubeconfig === undefined
       ? { kind: "in-cluster" }
@@ -48,7 +49,8 @@ export async function openControlPlane(options: {
   );
   if (loaded.kind === "error") throw new Error(`the control plane's cluster cannot be used: ${loaded.error.message}`);
   const { clock, userAgent } = options;
-  return openClusters({ config: loaded.config, namespace, clock, userAgent, connections: kubeRequestsMax });
+  const connections = kubeRequestsMax;
+  return openClusters({ config: loaded.config, namespace, clock, userAgent, connections, readOnly: observe === true });
 }
 
 export interface ClustersOptions {
@@ -59,6 +61,8 @@ export interface ClustersOptions {
   clock: Clock;
   connections?: number;
   userAgent?: string;
+  /** Of every cluster. */
+  readOnly?: boolean;
 }
 
 interface ClusterSecret {
@@ -78,10 +82,11 @@ const SKIP_RECONCILE = "argocd.argoproj.io/skip-reconcile";
 const SECRETS_DEADLINE_MS = 5_000;
 
 export function openClusters(options: ClustersOptions): Clusters {
-  const { clock, namespace, connections, userAgent } = options;
+  const { clock, namespace, connections, userAgent, readOnly = false } = options;
   const open = (server: string, config: ClusterConfig): Cluster => {
     const client = createClient(config, {
       clock,
+      readOnly,
       ...(connections !== undefined && { connections }),
       ...(userAgent !== undefined && { userAgent }),
     });

@@ -31,7 +31,7 @@ const VARIABLES = {
   kubeRequestsMax: ["DRIFTLESS_KUBE_REQUESTS_MAX", count(48)],
   /** Seconds between two looks at a repository that no webhook speaks for. */
   pollSeconds: ["DRIFTLESS_POLL_SECONDS", z.coerce.number().min(1).max(86_400).default(180)],
-  /** Compare and show, never write to a target cluster. */
+  /** Compare and show, never write to any cluster. */
   observe: ["DRIFTLESS_OBSERVE", z.enum(["true", "false", "1", "0", ""]).default("false")],
   /** Unique among the living replicas of a service. */
   replica: [

@@ -78,6 +78,8 @@ export function runProcess(options: { name: string; start(context: ProcessContex
       process.stderr.write(
         `${options.name}: ${withoutCredentials(error instanceof Error ? error.message : String(error))}\n`,
       );
+      // No use in starting it again.
+      if (error instanceof ConfigError) process.exit(EXIT.configuration);
       fail("start failed")(error);
     },
   );

@@ -36,15 +36,17 @@ import {
   LiveStateReset,
 } from "@driftless/contracts/pipeline/4-diff";
 import { StepApplied, StepFailed, StepPredicted } from "@driftless/contracts/pipeline/5-sync";
+import { ApplicationObserved } from "@driftless/contracts/pipeline/6-application";
 import { AppProject } from "@driftless/contracts/project";
 import { STREAMS } from "@driftless/contracts/streams";
 import { fetchPartitionOf, shardOf } from "@driftless/contracts/subject";
+import { whyNotBesideArgoCd } from "@driftless/kube/argo-cd";
 import type { Clusters } from "@driftless/kube/clusters";
 import { CONFIG_MAPS, type KubeObject } from "@driftless/kube/resource";
 import { watchResource, type Watch } from "@driftless/kube/watch";
 import { encodeManifests } from "@driftless/manifests/manifests-blob";
 import type { Clock } from "@driftless/process/clock";
-import type { Config } from "@driftless/process/config";
+import { ConfigError, type Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
 import type { Logger, Registry } from "@driftless/process/telemetry";
 import { createAdmission } from "./admission.ts";
@@ -54,9 +56,11 @@ import type { Wish } from "./application/events.ts";
 import { wish } from "./application/look.ts";
 import { POLICY_USUAL, type Policy } from "./application/policy.ts";
 import { conditionsOf } from "./application/status.ts";
+import { doneByArgoCd, observed, withoutRequests } from "./application/observation.ts";
 import { viewOf, type AppView, type Settings } from "./application/view.ts";
-import { ensureCrds, ensureDefaultProject } from "./crds.ts";
+import { ensureCrds, ensureDefaultProject, requireCrds } from "./crds.ts";
 import { createHost, type Sent } from "./host.ts";
+import { createObserver } from "./observer.ts";
 import { controllerMetrics } from "./metrics.ts";
 import { APPLICATIONS, PROJECTS } from "./resources.ts";
 import { PARAMETERS_CONFIG_MAP, policyOf } from "./command-parameters.ts";
@@ -143,15 +147,18 @@ class Controller implements Service {
       publish: (command) => this.publish(DescribeCluster, command),
       answer: (uid, message) => void this.host.send(uid, { type: "ClusterDescribed", message }),
     });
-    this.writer = createWriter({
-      client: clusters.controlPlane.client,
-      clock,
-      logger,
-      contextOf: (uid) => this.host.contextOf(uid),
-      send: (uid, event) => void this.host.send(uid, event),
-      onRead: (object) => this.told(object, true),
-      onWrite: (outcome) => this.meter.write(outcome),
-    });
+    const contextOf = (uid: string) => this.host.contextOf(uid);
+    this.writer = context.config.observe
+      ? createObserver({ clock, contextOf, tell: (observation) => this.publish(ApplicationObserved, observation) })
+      : createWriter({
+          client: clusters.controlPlane.client,
+          clock,
+          logger,
+          contextOf,
+          send: (uid, event) => void this.host.send(uid, event),
+          onRead: (object) => this.told(object, true),
+          onWrite: (outcome) => this.meter.write(outcome),
+        });
     this.meter = controllerMetrics(metrics, {
       apps: () => this.host.uids().length,
       active: () => this.admission.active,
@@ -163,11 +170,8 @@ class Controller implements Service {
   async start(): Promise<void> {
     const { bus, clock, logger, config, clusters } = this.context;
     const { client } = clusters.controlPlane;
-    const crds = await ensureCrds(client);
-    if (crds.kind === "error") throw new Error(`the CRDs cannot be made sure of: ${crds.error.message}`);
-    if (crds.created.length > 0) logger.info({ created: crds.created }, "CRDs created");
-    const project = await ensureDefaultProject(client, config.namespace);
-    if (project.kind === "error") logger.warn({ why: project.error.message }, "AppProject default not created");
+    if (config.observe) await requireCrds(client);
+    else await this.prepareCluster();
     this.emptyManifestsDigest = await bus.blobs.put(encodeManifests([]));
     this.replicas = await joinReplicas(bus, { role: "controller", id: config.replica, clock, logger });
     this.shards = ownedShards(this.replicas);
@@ -188,6 +192,19 @@ class Controller implements Service {
     );
     this.afterReconnect();
     this.watchdog();
+  }
+
+  /** What every writing start makes sure of: that nobody else is in charge here, and that there is what is watched. */
+  private async prepareCluster(): Promise<void> {
+    const { logger, config, clusters } = this.context;
+    const { client } = clusters.controlPlane;
+    const why = await whyNotBesideArgoCd(client, config.namespace);
+    if (why !== undefined) throw new ConfigError(why);
+    const crds = await ensureCrds(client);
+    if (crds.kind === "error") throw new Error(`the CRDs cannot be made sure of: ${crds.error.message}`);
+    if (crds.created.length > 0) logger.info({ created: crds.created }, "CRDs created");
+    const project = await ensureDefaultProject(client, config.namespace);
+    if (project.kind === "error") logger.warn({ why: project.error.message }, "AppProject default not created");
   }
 
   notReady(): string | undefined {
@@ -313,12 +330,13 @@ class Controller implements Service {
 
   private viewOf(object: KubeObject | undefined): AppView | undefined {
     if (!object) return undefined;
-    const view = viewOf(object, (name) => this.projects.get(name), {
+    const { observe } = this.context.config;
+    const view = viewOf(observe ? withoutRequests(object) : object, (name) => this.projects.get(name), {
       ...this.settings,
       policy: this.policy,
     });
     if (!view) this.context.logger.error({ app: object.metadata.name }, "an Application cannot be read");
-    return view;
+    return view && observe ? observed(view) : view;
   }
 
   private told(object: KubeObject, read = false): void {
@@ -338,6 +356,9 @@ class Controller implements Service {
     const view = mine ? this.viewOf(object) : undefined;
     if (!view || view.skipReconcile || this.context.clusters.isSkipped(destinationOf(object))) return this.leave(uid);
     const news = this.writer.observe(uid, object);
+    const begun = this.host.contextOf(uid)?.view;
+    // Of what it did itself an actor knows; what Argo CD did, it learns by beginning anew.
+    if (view.observed && begun && doneByArgoCd(begun.status) !== doneByArgoCd(view.status)) this.host.stop(uid);
     if (!this.host.has(uid)) return this.begin(view);
     // What we wrote ourselves is no news; what the writer read after a conflict is, though the writer knows it already.
     if (news || read || this.host.contextOf(uid)!.view.operationHash !== view.operationHash) this.updated(uid, view);

@@ -4,6 +4,7 @@ import type { KubeClient } from "@driftless/kube/client";
 import type { KubeError } from "@driftless/kube/outcome";
 import type { KubeObject } from "@driftless/kube/resource";
 import { waitUntil } from "@driftless/process/clock";
+import { ConfigError } from "@driftless/process/config";
 import { CUSTOM_RESOURCE_DEFINITIONS, PROJECTS } from "./resources.ts";
 
 const ESTABLISHED_DEADLINE_MS = 30_000;
@@ -27,6 +28,18 @@ export async function ensureCrds(client: KubeClient): Promise<EnsureOutcome> {
     });
   }
   return { kind: "ok", created };
+}
+
+/** Where nothing may be written they have to be there. */
+export async function requireCrds(client: KubeClient): Promise<void> {
+  for (const make of CRDS) {
+    const { name } = make().metadata;
+    const there = await client.get(CUSTOM_RESOURCE_DEFINITIONS, "", name);
+    if (there.kind === "ok") continue;
+    if (there.error.code === "NOT_FOUND")
+      throw new ConfigError(`there is no CRD ${name} in this cluster: without Argo CD there is nothing to observe`);
+    throw new Error(`the CRD ${name} cannot be read: ${there.error.message}`);
+  }
 }
 
 async function established(client: KubeClient, name: string): Promise<boolean> {

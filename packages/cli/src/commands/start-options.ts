@@ -1,6 +1,6 @@
 // Options that `start` and `up` share, and the ways in which they can be misunderstood on the way here.
 import { usageError } from "../cli-error.ts";
-import { DEFAULT_NAMESPACE, type ConnectionOptions } from "../connection.ts";
+import { DEFAULT_NAMESPACE, ownKubeconfig, type ConnectionOptions } from "../connection.ts";
 
 export interface StartOptions {
   observe?: boolean;
@@ -22,10 +22,16 @@ export function refuseMisread(extra: string[], options: ConnectionOptions & Star
       `${what}. npm keeps flags for itself unless they come after two dashes:\n  ${command} --${flag} X`,
     );
   }
-  if (options.observe) {
-    throw usageError("--observe (compare and show, never write) is not built yet. Nothing was started.");
+  if (observing(options) && !ownKubeconfig(options)) {
+    throw usageError(
+      `--observe compares with what Argo CD does in a cluster of your own; name it:\n  ${command} --observe --kubeconfig FILE`,
+    );
   }
 }
+
+/** By flag or by the variable that the services themselves read. */
+export const observing = (options: StartOptions): boolean =>
+  options.observe ?? ["true", "1"].includes(process.env["DRIFTLESS_OBSERVE"] ?? "");
 
 export const namespaceToRun = (options: ConnectionOptions): string =>
   options.appNamespace || process.env["DRIFTLESS_NAMESPACE"] || DEFAULT_NAMESPACE;

@@ -7,7 +7,7 @@ import { terminalProgress } from "../progress.ts";
 import type { RunRecord } from "../run-record.ts";
 import { startStack } from "../stack.ts";
 import { followTransitions } from "../transitions.ts";
-import { namespaceToRun, refuseMisread, type StartOptions } from "./start-options.ts";
+import { namespaceToRun, observing, refuseMisread, type StartOptions } from "./start-options.ts";
 
 export async function start(extra: string[], options: ConnectionOptions & StartOptions): Promise<void> {
   refuseMisread(extra, options, "npm start --");
@@ -27,6 +27,7 @@ export async function start(extra: string[], options: ConnectionOptions & StartO
     kubeconfig: ownKubeconfig(options),
     nats: ownNats(options),
     namespace,
+    observe: observing(options),
     progress: terminalProgress(),
     signal: stopping.signal,
   }).catch((error: unknown) => {
@@ -63,6 +64,12 @@ function welcome(record: RunRecord, tookMs: number): void {
   if (record.gitUrl) say(`  Git       ${record.gitUrl}/example.git`);
   say(`  webhook   ${record.apiUrl}/api/webhook`);
   say();
+  if (record.observe) {
+    say("It only observes: nothing is written to any cluster. What it would judge or do differently:");
+    say("  npx driftless observe");
+    say();
+    return say(paint("dim", "Transitions, live (Ctrl-C ends everything):"));
+  }
   say("In another terminal, in this folder:");
   say(`  eval "$(npx driftless env)"`);
   if (record.gitUrl)

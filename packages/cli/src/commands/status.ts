@@ -33,6 +33,7 @@ export async function status(options: { output?: string }): Promise<void> {
   for (const [name, word] of Object.entries(readiness?.services ?? {})) {
     say(`    ${name.padEnd(14)}${word === "ready" ? paint("green", word) : paint("yellow", word)}`);
   }
+  if (record.observe) say("  observing: nothing is written to any cluster");
   const urls = { kubeconfig: record.kubeconfig, NATS: record.natsUrl, Git: record.gitUrl, api: record.apiUrl };
   for (const [name, url] of Object.entries(urls)) if (url) say(`  ${name.padEnd(12)}${url}`);
 }

@@ -10,7 +10,7 @@ import { note, say, sayJson } from "../output.ts";
 import { terminalProgress } from "../progress.ts";
 import { readRunRecord } from "../run-record.ts";
 import { buildParts, openOwnCluster, requireNotRunning } from "../stack.ts";
-import { namespaceToRun, refuseMisread, type StartOptions } from "./start-options.ts";
+import { namespaceToRun, observing, refuseMisread, type StartOptions } from "./start-options.ts";
 
 const READY_DEADLINE_MS = 180_000;
 const LINES_SHOWN = 15;
@@ -25,7 +25,8 @@ export async function up(
   const kubeconfig = ownKubeconfig(options);
   const nats = ownNats(options);
   const namespace = namespaceToRun(options);
-  const ownCluster = await openOwnCluster({ kubeconfig, namespace });
+  const observe = observing(options);
+  const ownCluster = await openOwnCluster({ kubeconfig, namespace, observe });
   await ownCluster?.close();
   // Here, where somebody sees how far it is; the supervisor finds everything built.
   await buildParts({ kubeconfig, nats, progress, signal: new AbortController().signal });
@@ -39,6 +40,7 @@ export async function up(
   const env = {
     ...process.env,
     DRIFTLESS_NAMESPACE: namespace,
+    DRIFTLESS_OBSERVE: String(observe),
     ...(kubeconfig && { DRIFTLESS_KUBECONFIG: kubeconfig }),
     ...(nats && { DRIFTLESS_NATS_URL: nats }),
   };
@@ -78,6 +80,7 @@ export async function up(
   say(`NATS       ${record.natsUrl}`);
   if (record.gitUrl) say(`Git        ${record.gitUrl}/example.git`);
   say(`webhook    ${record.apiUrl}/api/webhook`);
+  if (record.observe) return note("It only observes, and writes to no cluster. Next: npx driftless observe");
   note(`Next: eval "$(npx driftless env)"; npx driftless app list; npx driftless watch; npx driftless down`);
 }
 

@@ -58,3 +58,50 @@ export const ApplicationChanged = defineMessage({
       m.to.toLowerCase(),
     ),
 });
+
+/** One thing that Argo CD's status says and Driftless would say otherwise. */
+export const Disagreement = z.looseObject({
+  /** "sync.status", "health.status", "resources[Deployment/web].status", "conditions[ComparisonError]". */
+  field: z.string(),
+  found: z.string().optional(),
+  ours: z.string().optional(),
+  why: z.string().optional(),
+});
+export type Disagreement = z.infer<typeof Disagreement>;
+
+const Judgement = z.looseObject({
+  sync: z.string().optional(),
+  health: z.string().optional(),
+  revision: z.string().optional(),
+});
+
+/** With --observe: what stands in the Application beside what Driftless would write and do. */
+export const ApplicationObserved = defineMessage({
+  name: "ApplicationObserved",
+  kind: "public",
+  schema: z.looseObject({
+    app: AppRef,
+    /** RFC 3339 with milliseconds. */
+    at: z.string(),
+    agrees: z.boolean(),
+    found: Judgement.extend({ operation: z.string().optional() }),
+    ours: Judgement,
+    /** What Driftless would do now, were it in charge. */
+    would: z.looseObject({ act: z.enum(["nothing", "sync", "wait"]), why: z.string() }),
+    disagreements: z.array(Disagreement),
+    disagreementsTotal: z.number().int(),
+    /** Objects that are not as desired, with their fields; at most 100. */
+    resources: z.array(
+      ObjectKey.extend({
+        status: z.string(),
+        message: z.string().optional(),
+        fields: z.array(FieldDifference).default([]),
+        takenFrom: z.array(z.string()).default([]),
+      }),
+    ),
+    resourcesTotal: z.number().int(),
+    conditions: z.array(z.looseObject({ type: z.string(), message: z.string() })),
+  }),
+  subject: (m) =>
+    subject("observed", encodeToken(m.app.project), encodeToken(m.app.namespace), encodeToken(m.app.name)),
+});

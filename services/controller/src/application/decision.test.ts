@@ -1,7 +1,7 @@
 // When drift may be healed at once, and which news of a source is news.
 import { expect, test } from "vitest";
 import type { Context } from "./context.ts";
-import { decide, mayHealAtOnce } from "./decision.ts";
+import { decide, decideInCharge, mayHealAtOnce } from "./decision.ts";
 import { onSourceChanged } from "./look.ts";
 import { POLICY_USUAL } from "./policy.ts";
 
@@ -138,4 +138,14 @@ test("self-heal paced without back-off waits its timeout after every operation",
     view: { ...context.view, policy: { ...context.view.policy, heal } },
   };
   expect(decide(paced, NOW)).toEqual({ kind: "pause", delayMs: 4_000 });
+});
+
+test("with --observe what would be synced or healed is only told", () => {
+  const object = { key: { kind: "ConfigMap", name: "c" }, status: "OutOfSync", fields: [] };
+  const drifted = healable({ verdict: "OutOfSync", objects: [object] } as never);
+  const watching = { ...drifted, view: { ...drifted.view, observed: true as const } };
+  expect(decide(drifted, NOW).kind).toBe("sync");
+  expect(decide(watching, NOW)).toEqual({ kind: "none" });
+  expect(decideInCharge(watching, NOW).kind).toBe("sync");
+  expect(mayHealAtOnce(watching, NOW)).toBe(false);
 });

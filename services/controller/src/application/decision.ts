@@ -85,6 +85,12 @@ export function automatedOperation(context: Context, isHeal: boolean, now: numbe
 }
 
 export function decide(context: Context, now: number): Decision {
+  const decision = decideInCharge(context, now);
+  return context.view.observed && decision.kind === "sync" ? { kind: "none" } : decision;
+}
+
+/** The same were Argo CD not there: with --observe it is only told. */
+export function decideInCharge(context: Context, now: number): Decision {
   const { view, request, objects, render } = context;
   const desired = view.desired;
   if (desired === undefined || render === undefined || context.operation || view.deletion) return { kind: "none" };
@@ -136,6 +142,7 @@ export function mayHealAtOnce(context: Context, now: number): boolean {
   const { view, render } = context;
   return (
     view.desired?.automated?.selfHeal === true &&
+    !view.observed &&
     view.deletion === undefined &&
     context.request === undefined &&
     context.operation === undefined &&

@@ -114,6 +114,8 @@ export interface AppView {
   /** `normal` or `hard`, and the time of the asking where that is said: another time is another asking. */
   refresh?: string;
   skipReconcile: boolean;
+  /** Argo CD is in charge of it: nothing is written or begun. */
+  observed?: true;
   /** A person's approval of deletions, as written. */
   approvedAt?: string;
   deletion?: {
@@ -347,6 +349,7 @@ export function inventoryOf(status: ApplicationStatus): ObjectKey[] {
   for (const resource of [...(status.resources ?? []), ...planned]) {
     // A hook is never the app's own.
     if (!resource.kind || !resource.name || ("hookType" in resource && resource.hookType)) continue;
+    if ("hook" in resource && resource.hook) continue;
     const key: ObjectKey = {
       group: resource.group ?? "",
       version: resource.version ?? "",
