@@ -15,6 +15,9 @@ type Request struct {
 	Constraint *ConstraintRequest `json:"constraint"`
 	Globs      *GlobsRequest      `json:"globs"`
 	Jq         *JqRequest         `json:"jq"`
+	Health     *HealthRequest     `json:"health"`
+	Actions    *ActionsRequest    `json:"actions"`
+	Action     *ActionRequest     `json:"action"`
 }
 
 type RenderRequest struct {
@@ -109,6 +112,10 @@ type Reply struct {
 	Matches []bool `json:"matches,omitempty"`
 	// JqPaths: per expression the paths that it selects.
 	JqPaths [][][]any `json:"jqPaths,omitempty"`
+	// Healths: one for each object, null where it has none.
+	Healths []*Health `json:"healths,omitempty"`
+	Actions []Action  `json:"actions,omitempty"`
+	Impacts []Impact  `json:"impacts,omitempty"`
 }
 
 // ManifestHead says what the raw bytes of the reply are: metadata and body of each manifest, one after the other.
@@ -200,6 +207,12 @@ func run(request *Request, raw []byte) (reply *Reply, bodies [][]byte) {
 		return globs(request.Globs), nil
 	case request.Call == "jq" && request.Jq != nil:
 		return jqPaths(request.Jq), nil
+	case request.Call == "health" && request.Health != nil:
+		return luaHealth(request.Health), nil
+	case request.Call == "actions" && request.Actions != nil:
+		return luaActions(request.Actions), nil
+	case request.Call == "action" && request.Action != nil:
+		return luaAction(request.Action), nil
 	}
 	return failed(&Failure{Code: "INTERNAL", Message: "The render engine does not know this call."}), nil
 }

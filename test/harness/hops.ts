@@ -175,8 +175,9 @@ export async function startHops(): Promise<Hops> {
   });
   const [differBus, syncerBus] = await Promise.all(["differ", "syncer"].map(connect));
   const context = (name: string) => ({ clock, logger: logger.child({ name }), metrics: new Registry(), config });
-  let differ: Service = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
   const engine = createEngine({ binary: await buildRenderEngine(), children: 1 });
+  const differing = { bus: differBus!, clusters: differClusters, engine };
+  let differ: Service = await startDiffer({ ...context("differ"), ...differing });
   const syncer = await startSyncer({ ...context("syncer"), bus: syncerBus!, clusters: syncerClusters, engine });
 
   const hops: Hops = {
@@ -197,7 +198,7 @@ export async function startHops(): Promise<Hops> {
     async restartDiffer(meanwhile) {
       await differ.stop();
       await meanwhile?.();
-      differ = await startDiffer({ ...context("differ"), bus: differBus!, clusters: differClusters });
+      differ = await startDiffer({ ...context("differ"), ...differing });
     },
     async restartNats({ wipe }) {
       const { port } = local.nats!;

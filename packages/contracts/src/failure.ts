@@ -157,6 +157,9 @@ export const FAILURE_CODES = {
     false,
     "The same inputs rendered differently; make the source deterministic.",
   ),
+  // Actions.
+  ACTION_UNKNOWN: code("SyncError", false, "`driftless app actions list` names the actions that an object has."),
+  ACTION_FAILED: code("SyncError", false, "Correct the action's script in argocd-cm."),
   // The machinery.
   DEADLINE_EXCEEDED: code("UnknownError", true, "No worker answered in time; check that the services run."),
   POISON_MESSAGE: code(

@@ -36,7 +36,12 @@ export type LiveIdentity = z.infer<typeof LiveIdentity>;
 export const HealthStatus = z.enum(["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"]);
 export type HealthStatus = z.infer<typeof HealthStatus>;
 
-export const Health = z.looseObject({ status: HealthStatus, message: z.string().optional() });
+export const Health = z.looseObject({
+  status: HealthStatus,
+  message: z.string().optional(),
+  /** Said of an earlier spec than the object has now: it is shown, but nothing that waits goes on with it. */
+  stale: z.boolean().optional(),
+});
 export type Health = z.infer<typeof Health>;
 
 /** One link of the chain "who or what asked, which commit, which field, what was done" (rule 10). */

@@ -13,6 +13,7 @@ export interface ManifestAnnotations {
 
 export const SYNC_OPTIONS = "argocd.argoproj.io/sync-options";
 const COMPARE_OPTIONS = "argocd.argoproj.io/compare-options";
+const IGNORE_HEALTHCHECK = "argocd.argoproj.io/ignore-healthcheck";
 export const SYNC_WAVE = "argocd.argoproj.io/sync-wave";
 export const HEALTH_TIMEOUT = "driftless.io/health-timeout";
 export const HELM_HOOK_WEIGHT = "helm.sh/hook-weight";
@@ -21,6 +22,10 @@ export const HELM_RESOURCE_POLICY = "helm.sh/resource-policy";
 /** Asks by `compare-options: IgnoreExtraneous` not to count in the sync status when Git does not have it (contract §5). */
 export const isExtraneous = (annotations: unknown): boolean =>
   splitList(annotationText(annotations, COMPARE_OPTIONS)).some((option) => /^IgnoreExtraneous(=true)?$/.test(option));
+
+/** Asks that its health be no part of the Application's. */
+export const isHealthIgnored = (annotations: unknown): boolean =>
+  annotationText(annotations, IGNORE_HEALTHCHECK) === "true";
 
 /** Also for live objects: prune and delete ask the object that is there, which may no longer be in Git. */
 export function readAnnotations(annotations: unknown): ManifestAnnotations {

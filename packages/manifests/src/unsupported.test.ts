@@ -8,7 +8,6 @@ test.each([
   ["argocd.argoproj.io/sync-options", "Replace=true"],
   ["argocd.argoproj.io/sync-options", "Nonsense"],
   ["argocd.argoproj.io/compare-options", "Novelty=1"],
-  ["argocd.argoproj.io/ignore-healthcheck", "true"],
 ])("%s: %s is refused by name", (name, value) => {
   expect(paths({ [name]: value })).toEqual([`[${name}]=${value}`]);
 });

@@ -47,7 +47,6 @@ const HONOURED_COMPARE_OPTIONS = new Set([
 const ANNOTATIONS: Record<string, { list?: boolean; honoured: Honoured }> = {
   [SYNC_OPTIONS]: { list: true, honoured: (option) => HONOURED_SYNC_OPTIONS.has(option) },
   "argocd.argoproj.io/compare-options": { list: true, honoured: (option) => HONOURED_COMPARE_OPTIONS.has(option) },
-  "argocd.argoproj.io/ignore-healthcheck": { honoured: oneOf("false") },
   "argocd.argoproj.io/client-side-apply-migration-manager": { honoured: never },
   [HEALTH_TIMEOUT]: { honoured: (text) => /^(\d+|(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$/.test(text) },
   [HELM_RESOURCE_POLICY]: { list: true, honoured: oneOf("keep") },

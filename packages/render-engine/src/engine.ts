@@ -14,19 +14,28 @@ import { availableParallelism } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { systemClock, type Clock } from "@driftless/process/clock";
 import {
+  actionRequest,
+  actionsRequest,
   constraintRequest,
   globsRequest,
+  healthRequest,
   jqRequest,
   readReply,
   renderRequest,
   replyPrefixBytes,
   stamp,
+  type ActionOutcome,
+  type ActionQuestion,
+  type ActionsOutcome,
+  type ActionsQuestion,
   type ConstraintOutcome,
   type ConstraintQuestion,
   type EngineFailure,
   type EngineReply,
   type GlobsOutcome,
   type GlobsQuestion,
+  type HealthQuestion,
+  type HealthsOutcome,
   type JqOutcome,
   type JqQuestion,
   type RenderJob,
@@ -54,6 +63,12 @@ export interface Engine {
   constraint(question: ConstraintQuestion): Promise<ConstraintOutcome>;
   globs(question: GlobsQuestion): Promise<GlobsOutcome>;
   jq(question: JqQuestion): Promise<JqOutcome>;
+  /** Health of objects by a script of argocd-cm. */
+  health(question: HealthQuestion): Promise<HealthsOutcome>;
+  /** Which actions there are for an object. */
+  actions(question: ActionsQuestion): Promise<ActionsOutcome>;
+  /** What an action would do. */
+  action(question: ActionQuestion): Promise<ActionOutcome>;
   /** Asks a child something; `failed` when none can be started. */
   ready(): Promise<{ kind: "ready" } | EngineFailure>;
   /** Pids of the children alive, for tests and diagnosis. */
@@ -227,6 +242,9 @@ export function createEngine(options: EngineOptions): Engine {
     constraint: (question) => submit<ConstraintOutcome>(questions, constraintRequest(question)),
     globs: (question) => submit<GlobsOutcome>(questions, globsRequest(question)),
     jq: (question) => submit<JqOutcome>(questions, jqRequest(question)),
+    health: (question) => submit<HealthsOutcome>(questions, healthRequest(question)),
+    actions: (question) => submit<ActionsOutcome>(questions, actionsRequest(question)),
+    action: (question) => submit<ActionOutcome>(questions, actionRequest(question)),
     async ready() {
       const outcome = await submit<GlobsOutcome>(questions, globsRequest({ pattern: "*", values: ["x"] }));
       return outcome.kind === "failed" ? outcome : { kind: "ready" };
@@ -250,6 +268,7 @@ export function createEngine(options: EngineOptions): Engine {
 function death(child: Child, code: number | null, signal: NodeJS.Signals | null): EngineFailure {
   if (/out of memory|cannot allocate memory|stack exceeds/.test(child.stderr))
     return failed("RENDER_LIMIT", "Rendering needed more memory than it may use.", "memory");
+  if (/^out of time$/m.test(child.stderr)) return failed("RENDER_LIMIT", "The job could not be interrupted.", "time");
   if (signal === "SIGKILL") return failed("RENDER_LIMIT", "The render engine was killed during this job.", "killed");
   return failed("RENDER_FAILED", `The render engine ended during this job (${signal ?? code}).`);
 }

@@ -6,6 +6,7 @@
 // File contents and manifests are raw bytes: nothing is base64, and no manifest passes through a JavaScript number.
 import { hash } from "node:crypto";
 import type { FailureCode } from "@driftless/contracts/failure";
+import type { HealthStatus } from "@driftless/contracts/identity";
 
 export interface BundleEntry {
   /** From the repository's root, without a leading slash. */
@@ -285,6 +286,53 @@ export type JqPath = (string | number)[];
 /** Paths of each expression. Of a failure `path` is `[index]` of the expression. */
 export type JqOutcome = { kind: "paths"; paths: JqPath[][] } | EngineFailure;
 
+export interface LuaScript {
+  script: string;
+  /** All libraries that reach nothing outside, beside base, package, table and the times of os. */
+  openLibs: boolean;
+}
+
+export interface HealthQuestion extends LuaScript {
+  objects: readonly unknown[];
+  /** For each object. */
+  timeoutMs: number;
+}
+
+/** One for each object; null where the script says nothing of it. */
+export type HealthsOutcome =
+  | { kind: "healths"; healths: ({ status: HealthStatus; message?: string } | null)[] }
+  | EngineFailure;
+
+export interface ActionsQuestion {
+  /** Of discovery; what an earlier one names, a later one does not change. */
+  scripts: readonly LuaScript[];
+  object: unknown;
+  timeoutMs: number;
+}
+
+export interface ResourceAction {
+  name: string;
+  disabled?: boolean;
+  displayName?: string;
+  iconClass?: string;
+  params?: { name: string; type?: string; default?: string }[];
+}
+
+export type ActionsOutcome = { kind: "actions"; actions: ResourceAction[] } | EngineFailure;
+
+export interface ActionQuestion extends LuaScript {
+  object: unknown;
+  parameters: Readonly<Record<string, string>>;
+  timeoutMs: number;
+}
+
+/** What an action would do: change its object by a merge patch, or make another one. */
+export type ActionImpact =
+  | { operation: "patch"; patch: Record<string, unknown> }
+  | { operation: "create"; resource: Record<string, unknown> };
+
+export type ActionOutcome = { kind: "impacts"; impacts: ActionImpact[] } | EngineFailure;
+
 const idBytes = 16;
 const requestPrefixBytes = 4 + idBytes + 4;
 export const replyPrefixBytes = 4 + idBytes + 32 + 4;
@@ -355,6 +403,15 @@ export const globsRequest = (question: GlobsQuestion): RequestFrame =>
 
 export const jqRequest = (question: JqQuestion): RequestFrame => frame({ call: "jq", jq: question }, 0).frame;
 
+export const healthRequest = (question: HealthQuestion): RequestFrame =>
+  frame({ call: "health", health: question }, 0).frame;
+
+export const actionsRequest = (question: ActionsQuestion): RequestFrame =>
+  frame({ call: "actions", actions: question }, 0).frame;
+
+export const actionRequest = (question: ActionQuestion): RequestFrame =>
+  frame({ call: "action", action: question }, 0).frame;
+
 export function stamp(request: RequestFrame, id: Buffer): void {
   id.copy(request, 4);
 }
@@ -381,9 +438,19 @@ type ReplyHeader =
   | { kind: "literal" | "none" }
   | { kind: "matches"; matches?: boolean[] }
   | { kind: "paths"; jqPaths?: JqPath[][] }
+  | { kind: "healths"; healths?: Extract<HealthsOutcome, { kind: "healths" }>["healths"] }
+  | { kind: "actions"; actions?: ResourceAction[] }
+  | { kind: "impacts"; impacts?: ActionImpact[] }
   | EngineFailure;
 
-export type EngineReply = RenderOutcome | ConstraintOutcome | GlobsOutcome | JqOutcome;
+export type EngineReply =
+  | RenderOutcome
+  | ConstraintOutcome
+  | GlobsOutcome
+  | JqOutcome
+  | HealthsOutcome
+  | ActionsOutcome
+  | ActionOutcome;
 
 /** The reply to the request with this id, or `garbage`: the child has lost the thread, or was taken over by its input. */
 export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "garbage"; message: string } {
@@ -430,6 +497,12 @@ export function readReply(reply: Buffer, id: Buffer): EngineReply | { kind: "gar
       return { kind: "matches", matches: header.matches ?? [] };
     case "paths":
       return { kind: "paths", paths: header.jqPaths ?? [] };
+    case "healths":
+      return { kind: "healths", healths: header.healths ?? [] };
+    case "actions":
+      return { kind: "actions", actions: header.actions ?? [] };
+    case "impacts":
+      return { kind: "impacts", impacts: header.impacts ?? [] };
     case "need":
       return {
         kind: "need",

@@ -52,7 +52,7 @@ runProcess({
     await Promise.all([
       start("repo-fetcher", startRepoFetcher({ ...named("repo-fetcher"), engine, clusters: controlling! })),
       start("renderer", startRenderer({ ...named("renderer"), engine })),
-      start("differ", startDiffer({ ...named("differ"), clusters: diffing! })),
+      start("differ", startDiffer({ ...named("differ"), engine, clusters: diffing! })),
       start("syncer", startSyncer({ ...named("syncer"), engine, clusters: syncing! })),
     ]);
     await start("controller", startController({ ...named("controller"), clusters: controlling! }));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { customizationsOf, systemIgnoreRules } from "./customizations.ts";
+import { systemIgnoreRules } from "./customizations.ts";
 
 test("ignore rules of the system come from their keys and from the older single map", () => {
   const { rules, problems } = systemIgnoreRules({
@@ -47,9 +47,4 @@ test("rules of aggregated ClusterRoles are left out only where that is asked for
   expect(systemIgnoreRules({}).rules).toEqual([]);
   const { rules } = systemIgnoreRules({ "resource.compareoptions": "ignoreAggregatedRoles: true" });
   expect(rules.map(({ kind }) => kind)).toEqual(["ClusterRole"]);
-});
-
-test("a value of another sort is not taken for one of this", () => {
-  const data = { "resource.customizations.healthy.Pod": "x", "resource.customizations.health.Pod": "y" };
-  expect(customizationsOf(data, "health").entries.map(({ text }) => text)).toEqual(["y"]);
 });

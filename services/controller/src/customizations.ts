@@ -1,51 +1,7 @@
-// Customizations (pure): what argocd-cm says about kinds, `resource.customizations.<what>.<group>_<Kind>` and the older
-// single map (contract §6). One bad entry is a problem of its own; the others count.
+// Customizations (pure): what of argocd-cm's words about kinds the controller passes on with each command (contract §6).
 import { z } from "zod";
-import { parse } from "yaml";
 import type { IgnoreRule } from "@driftless/contracts/pipeline/4-diff";
-
-const PREFIX = "resource.customizations";
-
-/** One entry: of which kinds it speaks (globs), what it says, and its key for messages. */
-export interface Customization {
-  group: string;
-  kind: string;
-  text: string;
-  origin: string;
-}
-
-/** All entries of one sort, those of the single map first. */
-export function customizationsOf(
-  data: Readonly<Record<string, unknown>>,
-  what: string,
-): { entries: Customization[]; problems: string[] } {
-  const entries: Customization[] = [];
-  const problems: string[] = [];
-  const map = data[PREFIX];
-  if (typeof map === "string" && map.trim() !== "") {
-    const read = readYaml(z.record(z.string(), z.record(z.string(), z.unknown())), map);
-    if (read.kind === "invalid") problems.push(`${PREFIX}: ${read.reason}`);
-    else {
-      for (const [name, values] of Object.entries(read.value)) {
-        const text = values[what];
-        if (typeof text !== "string") continue;
-        const slash = name.indexOf("/");
-        const [group, kind] = slash < 0 ? ["", name] : [name.slice(0, slash), name.slice(slash + 1)];
-        entries.push({ group, kind, text, origin: `${PREFIX}[${name}].${what}` });
-      }
-    }
-  }
-  const keyPrefix = `${PREFIX}.${what}.`;
-  for (const [key, text] of Object.entries(data)) {
-    if (!key.startsWith(keyPrefix) || typeof text !== "string") continue;
-    const name = key.slice(keyPrefix.length);
-    const line = name.indexOf("_");
-    const [group, kind] =
-      name === "all" ? ["*", "*"] : line < 0 ? ["", name] : [name.slice(0, line), name.slice(line + 1)];
-    entries.push({ group, kind, text, origin: key });
-  }
-  return { entries, problems };
-}
+import { customizationsOf, readYaml } from "@driftless/customizations/entries";
 
 const texts = z.array(z.string()).nullish();
 const IgnoreText = z.looseObject({ jsonPointers: texts, jqPathExpressions: texts, managedFieldsManagers: texts });
@@ -103,18 +59,3 @@ export function systemIgnoreRules(data: Readonly<Record<string, unknown>>): {
 }
 
 const COMPARE_OPTIONS = "resource.compareoptions";
-
-export function readYaml<T>(
-  schema: z.ZodType<T>,
-  text: unknown,
-  empty: unknown = {},
-): { kind: "ok"; value: T } | { kind: "invalid"; reason: string } {
-  try {
-    const read = schema.safeParse(parse(String(text)) ?? empty);
-    if (read.success) return { kind: "ok", value: read.data };
-    const issue = read.error.issues[0]!;
-    return { kind: "invalid", reason: `${issue.path.join(".")} ${issue.message}`.trim() };
-  } catch (error) {
-    return { kind: "invalid", reason: (error as Error).message.split("\n")[0]! };
-  }
-}

@@ -1,7 +1,7 @@
 // Resource filter (pure): `resource.exclusions` and `resource.inclusions` of argocd-cm (contract §6).
 import { z } from "zod";
 import type { KindFilter, ResourceFilter } from "@driftless/contracts/pipeline/4-diff";
-import { readYaml } from "./customizations.ts";
+import { readYaml } from "@driftless/customizations/entries";
 
 const names = z.array(z.string()).nullish();
 const Filters = z.array(z.looseObject({ apiGroups: names, kinds: names, clusters: names }));

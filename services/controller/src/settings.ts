@@ -38,6 +38,9 @@ const HONOURED_PREFIXES = [
   // The API server itself says whether two quantities are one.
   "resource.customizations.knownTypeFields.",
   "resource.customizations.ignoreDifferences.",
+  // Of these the differ and the syncer know themselves.
+  "resource.customizations.health.",
+  "resource.customizations.useOpenLibs.",
   // A watch event that changes nothing of what was applied refreshes nothing, whatever is written here.
   "resource.customizations.ignoreResourceUpdates.",
 ];

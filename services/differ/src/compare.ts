@@ -83,7 +83,7 @@ function compareDesired(
   input: CompareInput,
 ): ComparedObject {
   if (!live) return { ...key, verdict: "Missing" };
-  const base = { ...key, live: identity(live), ...(live.health && { health: live.health }) };
+  const base = { ...key, live: identity(live), ...healthIn(live) };
   const other = foreignOwner(live, key, input);
   if (other !== undefined) {
     const text = sharedText(key, input.app, other);
@@ -129,7 +129,7 @@ function extra(key: ObjectKey, live: Seen): ComparedObject {
     verdict: "Extra",
     live: identity(live),
     reason: "no longer desired",
-    ...(live.health && { health: live.health }),
+    ...healthIn(live),
     ...(live.keep !== undefined && { keep: live.keep }),
     ...(live.consents && { consents: live.consents }),
     ...(live.deleting && { deleting: [...live.deleting] }),
@@ -139,6 +139,10 @@ function extra(key: ObjectKey, live: Seen): ComparedObject {
   };
 }
 
+const healthIn = ({ health, healthIgnored }: Seen): Pick<ComparedObject, "health" | "healthIgnored"> => ({
+  ...(health && { health }),
+  ...(healthIgnored && { healthIgnored }),
+});
 const identity = (live: Seen): LiveIdentity => ({ uid: live.uid, resourceVersion: live.resourceVersion });
 const unknown = (key: ObjectKey, why: Failure): ComparedObject => ({
   ...key,

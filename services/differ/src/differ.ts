@@ -25,6 +25,7 @@ import {
 import { StepApplied, StepPredicted } from "@driftless/contracts/pipeline/5-sync";
 import { STREAMS, workDurable } from "@driftless/contracts/streams";
 import { subject } from "@driftless/contracts/subject";
+import { openCustomizations } from "@driftless/customizations/customizations";
 import type { Cluster, Clusters } from "@driftless/kube/clusters";
 import { resolveDesired, type DesiredHook, type DesiredSet, type ExcludedObject } from "@driftless/kube/desired-set";
 import { clusterFailure } from "@driftless/kube/cluster-failure";
@@ -35,6 +36,7 @@ import { trackingName } from "@driftless/manifests/tracking";
 import type { Clock } from "@driftless/process/clock";
 import type { Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
+import type { Engine } from "@driftless/render-engine/engine";
 import { Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
 import { createVersions } from "./cluster-versions.ts";
 import { compare, type KindView } from "./compare.ts";
@@ -49,6 +51,7 @@ export interface DifferContext {
   metrics: Registry;
   config: Config;
   clusters: Clusters;
+  engine: Pick<Engine, "health">;
 }
 
 type Command = MessageOf<typeof ComputeDiff>;
@@ -89,7 +92,13 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
       logger.warn({ err: error, app: appText(app) }, "a change could not be told; all are compared again");
     });
   };
-  const live = createLiveState({ clock, logger, records, tell });
+  const customizations = await openCustomizations({
+    client: context.clusters.controlPlane.client,
+    namespace: config.namespace,
+    engine: context.engine,
+    logger,
+  });
+  const live = createLiveState({ clock, logger, records, customizations, tell });
   const versions = createVersions({
     blobs: bus.blobs,
     clock,
@@ -207,6 +216,7 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
       await work.stop();
       live.stop();
       versions.stop();
+      customizations.stop();
       await Promise.all([results.stop(), forgotten.stop()]);
       await records.close();
     },

@@ -11,12 +11,15 @@ import { imprintOf } from "@driftless/kube/footprint";
 import type { ApiResource, KubeObject } from "@driftless/kube/resource";
 import { isNewer } from "@driftless/kube/resource-version";
 import { watchResource, type Watch, type WatchEventType, type WatchStatus } from "@driftless/kube/watch";
+import type { Customizations } from "@driftless/customizations/customizations";
+import { healthOf } from "@driftless/manifests/health/health";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
 import { TRACKING_LABEL } from "@driftless/manifests/tracking";
 import type { Clock } from "@driftless/process/clock";
 import type { Logger } from "@driftless/process/telemetry";
 import type { KindView } from "./compare.ts";
 import { expectedImprint, judge, type Remembered } from "./judge.ts";
+import { createJudging } from "./judging.ts";
 import type { RecordBook } from "./record-book.ts";
 import { contentsOf, objectId, observe, withoutBookkeeping, type Observation, type Seen } from "./seen.ts";
 
@@ -58,6 +61,7 @@ export interface LiveStateOptions {
   clock: Clock;
   logger: Logger;
   records: RecordBook;
+  customizations: Customizations;
   tell: (app: string, change: LiveChange) => void;
 }
 
@@ -98,7 +102,7 @@ const UNUSED_MS = 5 * 60_000;
 const STALE_MS = 15_000;
 
 export function createLiveState(options: LiveStateOptions): LiveState {
-  const { clock, logger, records, tell } = options;
+  const { clock, logger, records, customizations, tell } = options;
   const kinds = new Map<string, Kind>();
   const usesOf = new Map<string, Map<string, KindUse>>();
   const labelKeys = new Set<string>();
@@ -143,12 +147,25 @@ export function createLiveState(options: LiveStateOptions): LiveState {
     // A watch that was replaced or stopped may still have something to say.
     const turn = ++kind.turn;
     const current = () => kind.turn === turn;
+    const onProblem = (cause: unknown) =>
+      logger.error({ err: cause, kind: resource.kind }, "the health of objects could not be asked");
+    const judging = customizations.decidesHealth(resource)
+      ? createJudging({ kind: resource, customizations, onProblem })
+      : undefined;
+    const judged = (observations: readonly Observation[], goOn: () => void): void => {
+      if (judging) judging.push(observations, () => current() && goOn());
+      else if (current()) goOn();
+    };
     const watch = watchResource<Observation>({
       client: cluster.client,
       resource,
-      select: (object) => select(kind, object),
-      onState: ({ objects }) => current() && onState(kind, objects),
-      onEvent: ({ type, object }) => current() && onEvent(kind, type, object),
+      select: (object) => {
+        const observation = select(kind, object);
+        if (!judging) setHealth(observation.seen, healthOf(object));
+        return observation;
+      },
+      onState: ({ objects }) => judged(objects, () => onState(kind, objects)),
+      onEvent: ({ type, object }) => judged(type === "DELETED" ? [] : [object], () => onEvent(kind, type, object)),
       onStatus: (status) => current() && onStatus(kind, status),
       onProblem: (cause) => logger.error({ err: cause, kind: resource.kind }, "an event could not be read"),
     });
@@ -208,7 +225,8 @@ export function createLiveState(options: LiveStateOptions): LiveState {
     if (kind.resource.kind === "CustomResourceDefinition") kind.cluster.discovery.invalidate();
     if (type === "DELETED") return onDeleted(kind, id);
     const before = kind.objects.get(id);
-    if (before?.uid === seen.uid && !isNewer(seen.resourceVersion, before.resourceVersion)) return;
+    if (before?.uid === seen.uid && !isNewer(seen.resourceVersion, before.resourceVersion))
+      return judgedAnew(kind, id, before, seen);
     kind.objects.set(id, seen);
     const owner = kind.owners.get(id);
     if (!owner) return;
@@ -229,6 +247,24 @@ export function createLiveState(options: LiveStateOptions): LiveState {
     if (judgement === "suspect") return tellChange(kind, id, owner.app, "suspect", seen, observation.by);
     if (before && !sameHealth(before, seen)) tellChange(kind, id, owner.app, "health", seen, observation.by);
   }
+
+  /** The same state, listed once more: only by another rule it has another health. */
+  function judgedAnew(kind: Kind, id: string, before: Seen, seen: Seen): void {
+    if (before.resourceVersion !== seen.resourceVersion || sameHealth(before, seen)) return;
+    setHealth(before, seen.health);
+    const owner = kind.owners.get(id);
+    if (owner) tellChange(kind, id, owner.app, "health", before, undefined);
+  }
+
+  /** Kinds of which another script decides now, or none any more, are listed anew. */
+  customizations.onChange((before) => {
+    for (const kind of kinds.values()) {
+      if (JSON.stringify(before.health(kind.resource)) === JSON.stringify(customizations.rules.health(kind.resource)))
+        continue;
+      kind.watch.stop();
+      kind.watch = watchKind(kind);
+    }
+  });
 
   function onDeleted(kind: Kind, id: string): void {
     const before = kind.objects.get(id);
@@ -461,7 +497,14 @@ function keyOfId(kind: Kind, id: string): ObjectKey {
 const first = (ids: ReadonlySet<string>): string | undefined => ids.values().next().value;
 
 const sameHealth = (a: { health?: Health }, b: { health?: Health }): boolean =>
-  a.health?.status === b.health?.status && a.health?.message === b.health?.message;
+  a.health?.status === b.health?.status &&
+  a.health?.message === b.health?.message &&
+  a.health?.stale === b.health?.stale;
+
+function setHealth(seen: Seen, health: Health | undefined): void {
+  if (health) seen.health = health;
+  else delete seen.health;
+}
 
 /** Not worth waiting for: asking again will not help soon. */
 function isFinal(status: WatchStatus): boolean {

@@ -4,8 +4,8 @@ import { hash } from "node:crypto";
 import { FIELD_MANAGER, imprintOf, ownEntry, type Footprint } from "@driftless/kube/footprint";
 import { canonicalJson } from "@driftless/kube/canonical-json";
 import type { KubeObject, ManagedFieldsEntry } from "@driftless/kube/resource";
-import { isExtraneous, readAnnotations } from "@driftless/manifests/annotations";
-import { healthOf, type Health } from "@driftless/manifests/health/health";
+import { isExtraneous, isHealthIgnored, readAnnotations } from "@driftless/manifests/annotations";
+import type { Health } from "@driftless/manifests/health/health";
 import type { Consents } from "@driftless/manifests/consent";
 import { keepReason } from "@driftless/manifests/keep";
 import type { ResourceKey } from "@driftless/manifests/resource-key";
@@ -18,6 +18,7 @@ export interface Seen extends Marks {
   keep?: string;
   consents?: Consents;
   health?: Health;
+  healthIgnored?: boolean;
   /** Of its annotations, for the order of pruning. */
   wave?: number;
   pruneLast?: boolean;
@@ -45,7 +46,10 @@ export interface Observation {
 
 export const objectId = (namespace: string, name: string): string => `${namespace}/${name}`;
 
-/** `labelKeys`: what Applications may be tracked by, beside Kubernetes' own label. */
+/**
+ * Without health: whoever asks knows by which rule it is judged. `labelKeys`: what Applications may be tracked by, beside
+ * Kubernetes' own label.
+ */
 export function observe(
   object: KubeObject,
   key: ResourceKey,
@@ -54,7 +58,6 @@ export function observe(
 ): Observation {
   const { metadata } = object;
   const keep = keepReason(metadata);
-  const health = healthOf(object);
   const appliedAt = ownEntry(object)?.time;
   const seen: Seen = {
     uid: metadata.uid,
@@ -62,7 +65,6 @@ export function observe(
     ...marksOf(metadata, key, labelKeys),
   };
   if (keep !== undefined) seen.keep = keep;
-  if (health !== undefined) seen.health = health;
   if (appliedAt !== undefined) seen.appliedAt = appliedAt;
   if (metadata.annotations) {
     const { syncWave, syncOptions, consents } = readAnnotations(metadata.annotations);
@@ -70,6 +72,7 @@ export function observe(
     if (consents.prune || consents.delete) seen.consents = consents;
     if (syncOptions.includes("PruneLast=true")) seen.pruneLast = true;
     if (isExtraneous(metadata.annotations)) seen.extraneous = true;
+    if (isHealthIgnored(metadata.annotations)) seen.healthIgnored = true;
   }
   if (metadata.deletionTimestamp !== undefined) seen.deleting = metadata.finalizers ?? [];
   if (footprint) {

@@ -13,7 +13,7 @@ import type { DesiredObject } from "@driftless/kube/desired-set";
 import { kubeError, type KubeError, type KubeOutcome } from "@driftless/kube/outcome";
 import { NAMESPACES, type ApiResource, type KubeObject } from "@driftless/kube/resource";
 import { migrateManagers } from "@driftless/kube/takeover";
-import { healthOf } from "@driftless/manifests/health/health";
+import { isHealthIgnored } from "@driftless/manifests/annotations";
 import { withMetadata } from "@driftless/manifests/manifest";
 import { keyForPeople } from "@driftless/manifests/resource-key";
 import { applyFailure, ownedByOther } from "./apply-failure.ts";
@@ -123,7 +123,7 @@ async function applyObject(step: Execution, { planned, desired }: PlannedApply):
     ignored?.kind === "failed"
       ? undefined
       : await recordOf(step.blobs, taken, taken, prepared.desiredHash, ignored?.live);
-  const health = healthOf(taken);
+  const health = await step.customizations.healthOf(taken);
   const outcome = created ? "created" : unchanged ? "unchanged" : "configured";
   return {
     ...key,
@@ -135,6 +135,7 @@ async function applyObject(step: Execution, { planned, desired }: PlannedApply):
     images: prepared.images,
     ...(record && { record }),
     ...(health && { health }),
+    ...(isHealthIgnored(taken.metadata.annotations) && { healthIgnored: true }),
   };
 }
 

@@ -12,7 +12,6 @@ import type { DesiredHook } from "@driftless/kube/desired-set";
 import type { KubeError } from "@driftless/kube/outcome";
 import type { ApiResource, KubeObject } from "@driftless/kube/resource";
 import { annotationText } from "@driftless/manifests/annotations";
-import { healthOf } from "@driftless/manifests/health/health";
 import { HOOK_FINALIZER, HOOK_RUN } from "@driftless/manifests/hooks";
 import { withMetadata } from "@driftless/manifests/manifest";
 import { isTracked } from "@driftless/manifests/tracking";
@@ -37,13 +36,13 @@ export async function runHook(step: Execution, hook: PlannedHook, desired: Desir
     message: why.message,
     failure: why,
   });
-  const done = (object: KubeObject, outcome: "created" | "found"): AppliedHook => ({
+  const done = async (object: KubeObject, outcome: "created" | "found"): Promise<AppliedHook> => ({
     ...key,
     run: hook.run,
     outcome,
     message: `${kubectlName(resource, key)} created`,
     live: identityOf(object),
-    ...told(object),
+    ...(await told(step, object)),
   });
   const prepared = desired.preparedFor(hook.name, hook.run);
   let waited = false;
@@ -134,13 +133,13 @@ export async function releaseHook(step: Execution, release: ReleasedHook): Promi
   return failure("APPLY_CONFLICT", `Somebody else keeps changing ${keyForPeople(release)}.`);
 }
 
-export const told = (object: KubeObject): Pick<AppliedHook, "health" | "deleting"> => {
-  const health = healthOf(object);
+async function told({ customizations }: Step, object: KubeObject): Promise<Pick<AppliedHook, "health" | "deleting">> {
+  const health = await customizations.healthOf(object);
   return {
     ...(health && { health }),
     ...(object.metadata.deletionTimestamp !== undefined && { deleting: true }),
   };
-};
+}
 
 const runOf = (object: KubeObject): string => annotationText(object.metadata.annotations, HOOK_RUN);
 

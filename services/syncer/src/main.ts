@@ -12,7 +12,7 @@ runProcess({
     const { clock, logger, signal, config } = context;
     const clusters = await openControlPlane({ config, clock, userAgent: "driftless-syncer" });
     const bus = await connectBus({ servers: config.natsUrl, name: "syncer", clock, logger, signal });
-    // Only for jq in ignore rules: a child is started when the first one is met.
+    // Only for jq in ignore rules and scripts of argocd-cm: a child is started when the first one is met.
     const engine = createEngine({
       binary: config.renderEngine ?? (await buildRenderEngine()),
       children: 1,

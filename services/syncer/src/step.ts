@@ -2,6 +2,7 @@
 import type { Blobs } from "@driftless/bus/blobs";
 import type { AppRef, LiveIdentity } from "@driftless/contracts/identity";
 import type { Target } from "@driftless/contracts/pipeline/4-diff";
+import type { Customizations } from "@driftless/customizations/customizations";
 import type { Cluster } from "@driftless/kube/clusters";
 import type { KubeOutcome } from "@driftless/kube/outcome";
 import { pathOf, type ApiResource, type KubeObject } from "@driftless/kube/resource";
@@ -19,6 +20,7 @@ export interface Step {
   blobs: Blobs;
   /** For jq in ignore rules. */
   engine: Pick<Engine, "jq">;
+  customizations: Pick<Customizations, "healthOf">;
   clock: Clock;
   /** Bounds the requests of this process that cost the API server most. */
   limit: <T>(send: () => Promise<T>) => Promise<T>;

@@ -17,6 +17,7 @@ import {
   type Prediction,
 } from "@driftless/contracts/pipeline/5-sync";
 import { workDurable } from "@driftless/contracts/streams";
+import { openCustomizations, type Customizations } from "@driftless/customizations/customizations";
 import type { Clusters } from "@driftless/kube/clusters";
 import { resolveDesired, type DesiredSet } from "@driftless/kube/desired-set";
 import { decodeManifests, type DecodedManifests } from "@driftless/manifests/manifests-blob";
@@ -42,7 +43,7 @@ export interface SyncerContext {
   metrics: Registry;
   config: Config;
   clusters: Clusters;
-  engine: Pick<Engine, "jq">;
+  engine: Pick<Engine, "jq" | "health">;
 }
 
 type Predict = MessageOf<typeof PredictStep>;
@@ -50,6 +51,7 @@ type Apply = MessageOf<typeof ApplyStep>;
 type Outcome<T> = { kind: "ok"; value: T } | { kind: "failed"; failure: Failure };
 
 interface Syncer extends SyncerContext {
+  customizations: Customizations;
   limit: Limit;
   predictions: Map<string, Prediction>;
 }
@@ -64,7 +66,13 @@ const PREDICTIONS_MAX = 20_000;
 
 export async function startSyncer(context: SyncerContext): Promise<Service> {
   const { bus, clock, logger, metrics, config } = context;
-  const syncer: Syncer = { ...context, limit: createLimit(WRITES_MAX), predictions: new Map() };
+  const customizations = await openCustomizations({
+    client: context.clusters.controlPlane.client,
+    namespace: config.namespace,
+    engine: context.engine,
+    logger,
+  });
+  const syncer: Syncer = { ...context, customizations, limit: createLimit(WRITES_MAX), predictions: new Map() };
   const seconds = new Histogram({
     name: "driftless_step_seconds",
     help: "Time of one prediction or step",
@@ -124,7 +132,10 @@ export async function startSyncer(context: SyncerContext): Promise<Service> {
   });
   return {
     notReady: () => (bus.connected ? undefined : "NATS is not connected"),
-    stop: () => work.stop(),
+    async stop() {
+      await work.stop();
+      customizations.stop();
+    },
   };
 }
 
@@ -229,7 +240,7 @@ async function withStep<T>(
   command: Request & { target: Target; purpose?: Claim["purpose"]; hooks?: readonly unknown[] },
   work: (step: Step, set: DesiredSet) => Promise<Outcome<T>>,
 ): Promise<Outcome<T>> {
-  const { bus, clock, clusters, engine } = syncer;
+  const { bus, clock, clusters, customizations, engine } = syncer;
   const { app, target } = command;
   const own = createLimit(STEP_WRITES_MAX);
   const limit: Step["limit"] = (send) => own(() => syncer.limit(send));
@@ -257,7 +268,18 @@ async function withStep<T>(
   try {
     const { controlPlane } = clusters;
     return await work(
-      { app, target, cluster, controlPlane, blobs: bus.blobs, engine, clock, limit, signal: end.signal },
+      {
+        app,
+        target,
+        cluster,
+        controlPlane,
+        blobs: bus.blobs,
+        engine,
+        customizations,
+        clock,
+        limit,
+        signal: end.signal,
+      },
       set,
     );
   } finally {

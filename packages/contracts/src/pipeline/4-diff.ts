@@ -97,6 +97,8 @@ export const ComparedObject = ObjectKey.extend({
   /** Absent where the object is. */
   live: LiveIdentity.optional(),
   health: Health.optional(),
+  /** Annotation `argocd.argoproj.io/ignore-healthcheck` of the live object. */
+  healthIgnored: z.boolean().optional(),
   /** Why: "desired changed", "drift", "no record", "forbidden". */
   reason: z.string().optional(),
   /** Live object has an ownerReference, helm keep, or is being deleted: never pruned; says which. */

@@ -139,6 +139,7 @@ export const AppliedObject = ObjectKey.extend({
   live: LiveIdentity.optional(),
   record: ObjectRecord.optional(),
   health: Health.optional(),
+  healthIgnored: z.boolean().optional(),
   /** Field managers that a field was taken from. */
   takenFrom: z.array(z.string()).default([]),
   fields: z.array(FieldDifference).default([]),

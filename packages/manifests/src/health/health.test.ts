@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { parseKey } from "../resource-key.ts";
-import { applicationHealth, healthOf, worst, type Health, type LiveObject } from "./health.ts";
+import { healthOf, isWorse, type Health, type LiveObject } from "./health.ts";
+import { isStale } from "./staleness.ts";
 
 type Case = [what: string, object: LiveObject, expected: Health | undefined];
 
@@ -297,6 +297,24 @@ const cases: Case[] = [
     object("autoscaling/v2", "HorizontalPodAutoscaler", {}),
     { status: "Progressing", message: "Waiting to Autoscale" },
   ],
+  [
+    "an autoscaler of a version that is not known",
+    object("autoscaling/v3", "HorizontalPodAutoscaler", {}),
+    { status: "Unknown", message: "unsupported HPA GVK: autoscaling/v3, Kind=HorizontalPodAutoscaler" },
+  ],
+  ...(["", "Pending", "Running", "Succeeded", "Failed", "Error", "Else"] as const).map((phase, index): Case => {
+    const statuses = [
+      "Progressing",
+      "Progressing",
+      "Progressing",
+      "Healthy",
+      "Degraded",
+      "Degraded",
+      "Unknown",
+    ] as const;
+    const workflow = object("argoproj.io/v1alpha1", "Workflow", { status: { phase, message: "m" } });
+    return [`a Workflow whose phase is "${phase}"`, workflow, { status: statuses[index]!, message: "m" }];
+  }),
   ["a ConfigMap", object("v1", "ConfigMap", {}), undefined],
   [
     "a child Application",
@@ -358,52 +376,33 @@ test("a malformed v1 autoscaler is Unknown and throws nothing", () => {
 });
 
 test("the worst of two goes by Argo CD's order", () => {
-  expect(worst("Healthy", "Suspended")).toBe("Suspended");
-  expect(worst("Degraded", "Missing")).toBe("Degraded");
-  expect(worst("Unknown", "Degraded")).toBe("Unknown");
+  expect(isWorse("Healthy", "Suspended")).toBe(true);
+  expect(isWorse("Degraded", "Missing")).toBe(false);
+  expect(isWorse("Degraded", "Unknown")).toBe(true);
 });
 
-const resource = (key: string, status: Health["status"] | undefined, ignored = false) => ({
-  key: parseKey(key)!,
-  health: status && { status },
-  ignored,
+test("a status of an earlier generation is marked as such, whatever it says", () => {
+  const hpa = (observedGeneration: number) =>
+    object("autoscaling/v2", "HorizontalPodAutoscaler", {
+      status: { observedGeneration, conditions: [condition("AbleToScale", "True", { message: "ok" })] },
+    });
+  expect(healthOf(hpa(1))).toEqual({ status: "Healthy", message: "ok", stale: true });
+  expect(healthOf(hpa(2))).toEqual({ status: "Healthy", message: "ok" });
 });
 
-test.each([
-  ["of nothing", [], { status: "Healthy" }],
-  ["without any rule", [resource("/ConfigMap/n/a", undefined)], { status: "Healthy" }],
+test.each<[string, object, object | undefined, boolean]>([
+  ["was not compared yet", { source: { repoURL: "r" } }, undefined, true],
+  ["was compared to this", { source: { repoURL: "r", helm: { parameters: [] } } }, { source: { repoURL: "r" } }, false],
   [
-    "with one object missing",
-    [resource("/ConfigMap/n/a", "Missing"), resource("apps/Deployment/n/d", "Healthy")],
-    { status: "Healthy" },
+    "was compared to another revision",
+    { source: { targetRevision: "v2" } },
+    { source: { targetRevision: "v1" } },
+    true,
   ],
-  [
-    "with all of them missing",
-    [resource("/ConfigMap/n/a", "Missing"), resource("/Secret/n/s", "Missing")],
-    { status: "Missing" },
-  ],
-  [
-    "with some degraded",
-    [
-      resource("apps/Deployment/n/d", "Progressing"),
-      ...["a", "b", "c", "d"].map((name) => resource(`apps/Deployment/n/${name}`, "Degraded")),
-    ],
-    {
-      status: "Degraded",
-      message: "Caused by apps/Deployment:n/a, apps/Deployment:n/b, apps/Deployment:n/c and 1 more",
-    },
-  ],
-  [
-    "with a core object",
-    [resource("/Pod/n/p", "Progressing")],
-    { status: "Progressing", message: "Caused by Pod:n/p" },
-  ],
-  ["with the broken one ignored", [resource("/Pod/n/p", "Degraded", true)], { status: "Healthy" }],
-  [
-    "with a child Application of unknown health",
-    [resource("argoproj.io/Application/argocd/child", "Unknown"), resource("/Pod/n/p", "Healthy")],
-    { status: "Healthy" },
-  ],
-] as const)("health of an Application %s", (_what, resources, expected) => {
-  expect(applicationHealth(resources)).toEqual(expected);
+  ["was compared to other values", { source: { helm: { values: "a" } } }, { source: { helm: { values: "b" } } }, true],
+  ["was compared to other sources", { sources: [{ path: "a" }, { path: "b" }] }, { sources: [{ path: "a" }] }, true],
+  ["was compared to another place", { destination: { server: "a" } }, { destination: { server: "b" } }, true],
+])("the status of an Application that %s", (_what, spec, comparedTo, expected) => {
+  const status = comparedTo && { sync: { comparedTo }, health: { status: "Healthy" } };
+  expect(isStale(object("argoproj.io/v1alpha1", "Application", { spec, status }))).toBe(expected);
 });

@@ -54,6 +54,8 @@ export interface ObjectState {
   status: "Synced" | "OutOfSync" | "Unknown";
   live?: LiveIdentity;
   health?: Health;
+  /** Says of itself that its health is not the Application's (`ignore-healthcheck`). */
+  healthIgnored?: boolean;
   /** Live and ours, and no longer desired. */
   extra: boolean;
   /** Why it is never deleted. */
@@ -164,8 +166,8 @@ export interface Operation {
   /** Pruned, and perhaps still on their way out. */
   deleting: readonly { key: ObjectKey; uid: string }[];
   next?: Next;
-  /** The step that is waited for, and since when. */
-  waiting?: { step: string; since: number };
+  /** The step that is waited for, since when, and whether so long that Degraded is no passing state any more. */
+  waiting?: { step: string; since: number; graceOver?: boolean };
   /** The pause between two waves. */
   pausedUntil?: number;
   /** Failed: SyncFail hooks run before that is the outcome. */

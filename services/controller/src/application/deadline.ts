@@ -4,7 +4,7 @@ import { failure } from "@driftless/contracts/failure";
 import type { Context, Operation } from "./context.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { runningState } from "./operation-state.ts";
-import { failed, type Next, type Outcome } from "./sync-plan.ts";
+import { DEGRADED_GRACE_MS, failed, type Next, type Outcome } from "./sync-plan.ts";
 
 type Wait = Extract<Next, { kind: "wait" }>;
 
@@ -58,8 +58,11 @@ export function overdue(context: Context, at: number): Deadline | undefined {
 
 /** How long nothing needs to be looked at, at most `usualMs`. */
 export function untilDeadline(context: Context, at: number, usualMs: number): number {
-  const { next, pausedUntil } = context.operation!;
+  const { next, pausedUntil, waiting } = context.operation!;
   const ends = next?.kind === "wait" ? deadlinesOf(context, next).map((deadline) => deadline.at) : [];
+  // Once it is over, the look that is under way finds that out.
+  const graceEnd = (waiting?.since ?? at) + DEGRADED_GRACE_MS;
+  if (next?.kind === "wait" && graceEnd > at && next.blockers.some(({ mayFlap }) => mayFlap)) ends.push(graceEnd);
   return Math.max(0, Math.min(usualMs, ...ends.map((end) => end - at), (pausedUntil ?? Infinity) - at));
 }
 

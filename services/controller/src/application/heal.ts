@@ -1,7 +1,9 @@
 // Heals (pure): a changed object, from the event to the record of having put it right.
 import type { ObjectKey } from "@driftless/contracts/identity";
+import type { MessageOf } from "@driftless/contracts/message";
+import type { LiveChanged } from "@driftless/contracts/pipeline/4-diff";
 import { isNewer } from "@driftless/kube/resource-version";
-import { keyOf, sameKey, type Context, type Operation } from "./context.ts";
+import { keyOf, sameKey, type Context, type ObjectState, type Operation } from "./context.ts";
 import { automatedOperation, verdictOf } from "./decision.ts";
 import type { EventOf } from "./events.ts";
 import { judgeHeldBack, driftText } from "./held-back.ts";
@@ -26,8 +28,8 @@ export function onLiveChanged(context: Context, event: EventOf<"LiveChanged">): 
   const objects =
     isGone && context.operation
       ? context.objects.with(index, { ...known, live: undefined })
-      : message.health
-        ? context.objects.with(index, { ...known, health: message.health, live: message.live ?? known.live })
+      : tellsHealth(message, known)
+        ? context.objects.with(index, { ...known, health: message.health, live: message.live })
         : context.objects;
   if (message.change === "health") return { objects };
   if (context.operation || context.heal.requestId) {
@@ -40,6 +42,12 @@ export function onLiveChanged(context: Context, event: EventOf<"LiveChanged">): 
     return { objects, heldBack: [...context.heldBack, held] };
   }
   return { objects };
+}
+
+/** Not what the object was before our apply: a watch may be behind its answer, and a wave must not pass on that. */
+function tellsHealth({ change, live }: MessageOf<typeof LiveChanged>, known: ObjectState): boolean {
+  if (change === "deleted" || !live) return false;
+  return !known.live || !isNewer(known.live.resourceVersion, live.resourceVersion);
 }
 
 /** A hook that runs, or an object that is being pruned. */

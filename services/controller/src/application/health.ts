@@ -1,27 +1,32 @@
-// Health of an Application (pure): the worst of its objects. A single missing object does not count; an app with
-// objects of which none is there is Missing (contract §7).
-import type { Health, HealthStatus } from "@driftless/contracts/identity";
-import type { ObjectState } from "./context.ts";
+// Health of an Application (pure): the worst of its objects. A missing object is OutOfSync and says so there; only an app
+// with objects of which none is there is Missing (contract §7).
+import type { Health } from "@driftless/contracts/identity";
+import { isWorse } from "@driftless/manifests/health/health";
+import type { Context, ObjectState } from "./context.ts";
 
-const WORST_LAST: readonly HealthStatus[] = ["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"];
+const CAUSES_SHOWN = 3;
 
-const rank = (health: Health): number => WORST_LAST.indexOf(health.status);
-
-export function appHealth(objects: readonly ObjectState[]): Health {
-  const own = objects.filter((object) => !object.extra);
-  if (own.length > 0 && own.every((object) => object.live === undefined)) return { status: "Missing" };
-  let worst: Health = { status: "Healthy" };
+export function appHealth({ objects, view }: Pick<Context, "objects" | "view">): Health {
+  if (objects.length > 0 && objects.every(({ live }) => live === undefined)) return { status: "Missing" };
+  let status: Health["status"] = "Healthy";
   const causes: string[] = [];
-  for (const object of own) {
-    const health = object.health;
-    if (!health || object.live === undefined || health.status === "Missing") continue;
-    if (rank(health) > rank(worst)) {
-      worst = { status: health.status };
+  for (const object of objects) {
+    const { health, key } = object;
+    if (!health || !counts(object, view.ref)) continue;
+    if (isWorse(status, health.status)) {
+      status = health.status;
       causes.length = 0;
     }
-    if (worst.status !== "Healthy" && health.status === worst.status && health.message) {
-      causes.push(`${object.key.kind} ${object.key.name}: ${health.message}`);
-    }
+    if (status !== "Healthy" && health.status === status && health.message)
+      causes.push(`${key.kind} ${key.name}: ${health.message}`);
   }
-  return causes.length > 0 ? { ...worst, message: causes.slice(0, 3).join("; ") } : worst;
+  return causes.length > 0 ? { status, message: causes.slice(0, CAUSES_SHOWN).join("; ") } : { status };
+}
+
+function counts({ key, live, health, healthIgnored }: ObjectState, app: { namespace: string; name: string }): boolean {
+  if (!live || healthIgnored) return false;
+  if (key.group !== "argoproj.io" || key.kind !== "Application") return true;
+  // What its health is made of cannot be a part of it; and a child says of itself what is missing.
+  if (key.namespace === app.namespace && key.name === app.name) return false;
+  return health?.status !== "Missing" && health?.status !== "Unknown";
 }

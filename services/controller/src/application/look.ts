@@ -443,6 +443,7 @@ function stateOf(compared: ComparedObject): ObjectState {
     status: verdict === "Synced" ? "Synced" : verdict === "Unknown" ? "Unknown" : "OutOfSync",
     live: compared.live,
     health: compared.health,
+    ...(compared.healthIgnored && { healthIgnored: true }),
     extra: verdict === "Extra",
     keep: compared.keep,
     ...(compared.healthTimeout !== undefined && { healthTimeout: compared.healthTimeout }),

@@ -12,11 +12,13 @@ import { applyPredictions, requestId } from "./look.ts";
 import { pauseAfterStep } from "./deadline.ts";
 import { runningState } from "./operation-state.ts";
 import {
+  DEGRADED_GRACE_MS,
   advance,
   applyFailed,
   hookProgress,
   isSelected,
   lost,
+  slotText,
   supersededBy,
   type HookRun,
   type Next,
@@ -107,8 +109,10 @@ export const supersede = (context: Context): Partial<Context> => ({
 
 /** What comes next is settled: a step, a wait with its blocker named, or the end. */
 export function planStep(context: Context, at: number): Partial<Context> {
-  const before = context.operation!;
-  const next = advance(context);
+  const { waiting } = context.operation!;
+  const graceOver = waiting !== undefined && waiting.since + DEGRADED_GRACE_MS <= at;
+  const before: Operation = { ...context.operation!, ...(graceOver && { waiting: { ...waiting, graceOver } }) };
+  const next = advance({ ...context, operation: before });
   const operation: Operation = { ...before, next, waiting: waitingFor(before, next, at) };
   if (next.kind !== "done") operation.failing = next.failing ?? before.failing;
   else operation.outcome = next.outcome;
@@ -126,7 +130,7 @@ export function planStep(context: Context, at: number): Partial<Context> {
 /** Since when this very step is waited for, however often it is planned anew. */
 function waitingFor({ waiting }: Operation, next: Next, at: number): Operation["waiting"] {
   if (next.kind !== "wait") return undefined;
-  const step = `${next.slot.phase} ${next.slot.wave}`;
+  const step = slotText(next.slot);
   return waiting?.step === step ? waiting : { step, since: at };
 }
 
@@ -237,7 +241,8 @@ export function applied(objects: readonly ObjectState[], results: readonly Appli
             predicted: true,
             live,
             // A watch event may overtake the answer of the apply that caused it.
-            health: newerThan(object.live, live) ? object.health : (result.health ?? object.health),
+            health: newerThan(object.live, live) ? object.health : result.health,
+            healthIgnored: result.healthIgnored,
             fields: result.fields,
             takenFrom: result.takenFrom,
             message: result.message,

@@ -1,7 +1,6 @@
 // Merge patches, delays and durations: the small pure rules.
 import { expect, test } from "vitest";
 import { parseBackoffDuration, parseGoDuration } from "./go-duration.ts";
-import { appHealth } from "./health.ts";
 import { POLICY_USUAL } from "./policy.ts";
 import { healPauseMs, lookAgainDelayMs, retryDelayMs } from "./retry-delay.ts";
 import { mergeDiff } from "./status.ts";
@@ -50,26 +49,4 @@ test.each([
 
 test("a bare number in a backoff means seconds", () => {
   expect(parseBackoffDuration("5")).toBe(5_000);
-});
-
-const object = (status: string | undefined, there = true, extra = false) => ({
-  key: { group: "", version: "v1", kind: "K", namespace: "n", name: "x" },
-  status: "Synced" as const,
-  live: there ? { uid: "u", resourceVersion: "1" } : undefined,
-  health: status ? { status: status as "Healthy" } : undefined,
-  extra,
-  predicted: true,
-  fields: [],
-  managers: [],
-});
-
-test.each([
-  ["no objects", [], "Healthy"],
-  ["kinds without health", [object(undefined)], "Healthy"],
-  ["the worst one counts", [object("Healthy"), object("Progressing"), object("Degraded")], "Degraded"],
-  ["one missing among others does not", [object("Healthy"), object(undefined, false)], "Healthy"],
-  ["all missing", [object(undefined, false)], "Missing"],
-  ["what is no longer wanted does not", [object("Healthy"), object("Degraded", true, true)], "Healthy"],
-])("health of an app: %s", (_title, objects, status) => {
-  expect(appHealth(objects).status).toBe(status);
 });

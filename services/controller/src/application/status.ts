@@ -123,7 +123,7 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
       ...(ignoreDifferences.length > 0 && { ignoreDifferences }),
     },
   };
-  const health = appHealth(context.objects);
+  const health = appHealth(context);
   desired["health"] = {
     status: health.status,
     ...(health.message ? { message: health.message } : {}),

@@ -4,6 +4,7 @@ import { failure, failureText, isRetryable, type Failure } from "@driftless/cont
 import type { Health, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
 import type { SyncPhase } from "@driftless/contracts/pipeline/4-diff";
 import type { PlannedHook, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
+import { isDegradedForGood } from "@driftless/manifests/health/health";
 import { generatedName, isDeletePhase, type HookPhase } from "@driftless/manifests/hooks";
 import { compareSlots, type Slot } from "@driftless/manifests/order";
 import { keyText } from "@driftless/manifests/resource-key";
@@ -17,7 +18,13 @@ const NO_MORE_MESSAGE = "successfully synced (no more tasks)";
 const PAUSE_MESSAGE = "waiting for the pause between two waves";
 const UNSUCCESSFUL_MESSAGE = "one or more synchronization tasks completed unsuccessfully";
 const SYNC_FAIL_MESSAGE = "one or more SyncFail hooks failed";
+const HEALTHY_STATE = "healthy state of";
 const SUPERSEDED_MAX = 3;
+/**
+ * Right after it was made an object of many a kind is Degraded while what it needs is still coming up (argo-cd#25084): so
+ * long that is waited for like Progressing. Deployments, Jobs and Pods waited by themselves before they say it.
+ */
+export const DEGRADED_GRACE_MS = 10_000;
 
 export type HookState = "pending" | "running" | "succeeded" | "failed";
 
@@ -61,6 +68,8 @@ export interface Blocker {
   /** `apps/Deployment/web`. */
   name: string;
   healthTimeout?: string;
+  /** Its kind may be Degraded for a moment. */
+  mayFlap?: boolean;
 }
 
 export type Next =
@@ -243,7 +252,8 @@ function throughStages(context: Context): Next {
     const isLast = compareSlots(slot, layout.last) >= 0;
     // Alone in one step, objects are not waited for: the sync is over once they are applied.
     const gated = layout.multiStep && (!isLast || layout.lastHasHooks) ? objects : [];
-    const bad = [...hooks.flatMap(hookFailure), ...gated.flatMap(objectFailure)];
+    const isPatient = !graceIsOver(operation, slot);
+    const bad = [...hooks.flatMap(hookFailure), ...gated.flatMap((object) => objectFailure(object, isPatient))];
     if (bad.length > 0) {
       const reasons = bad.map(({ message }) => message).slice(0, 3);
       const outcome = failed(`${UNSUCCESSFUL_MESSAGE}, reason: ${reasons.join(",")}`, bad, bad.some(isRetryable));
@@ -251,8 +261,10 @@ function throughStages(context: Context): Next {
     }
     const running = hooks.filter(isRunning);
     if (running.length > 0) return waiting(slot, "completion of hook", running, "hooks");
-    const unhealthy = gated.filter(({ health }) => health !== undefined && health.status !== "Healthy");
-    if (unhealthy.length > 0) return waiting(slot, "healthy state of", unhealthy, "resources");
+    const unhealthy = gated.filter(
+      ({ health }) => health !== undefined && (health.status !== "Healthy" || health.stale === true),
+    );
+    if (unhealthy.length > 0) return waiting(slot, HEALTHY_STATE, unhealthy, "resources");
     if (!isLast && operation.deleting.length > 0) return waiting(slot, "deletion of", operation.deleting, "resources");
   }
   return done(succeeded(layout.lastHasHooks || stages.length === 0 ? NO_MORE_MESSAGE : ALL_RUN_MESSAGE));
@@ -265,7 +277,11 @@ function waiting(
   awaited: readonly { key: ObjectKey; healthTimeout?: string }[],
   many: string,
 ): Next & { kind: "wait" } {
-  const blockers = awaited.map((one) => ({ name: nameOf(one), healthTimeout: one.healthTimeout }));
+  const blockers = awaited.map((one) => ({
+    name: nameOf(one),
+    healthTimeout: one.healthTimeout,
+    ...(what === HEALTHY_STATE && !isDegradedForGood(one.key) && { mayFlap: true }),
+  }));
   const more = blockers.length > 1 ? ` and ${blockers.length - 1} more ${many}` : "";
   return { kind: "wait", slot, message: `waiting for ${what} ${blockers[0]!.name}${more}`, blockers };
 }
@@ -277,10 +293,16 @@ const hookFailure = (hook: HookRun): Failure[] =>
     ? [failure("HOOK_FAILED", `${nameOf(hook)}: ${hook.message || "failed"}`, { path: nameOf(hook) })]
     : [];
 
-function objectFailure(object: ObjectState): Failure[] {
+export const slotText = ({ phase, wave }: Slot): string => `${phase} ${wave}`;
+
+const graceIsOver = ({ waiting: wait }: Operation, slot: Slot): boolean =>
+  wait?.step === slotText(slot) && wait.graceOver === true;
+
+function objectFailure(object: ObjectState, isPatient: boolean): Failure[] {
   const why = (text: string) => [failure("NOT_HEALTHY", text, { path: nameOf(object) })];
   if (!object.live) return why(`${nameOf(object)} is missing, it might have been deleted`);
-  if (object.health?.status !== "Degraded") return [];
+  if (object.health?.status !== "Degraded" || object.health.stale) return [];
+  if (isPatient && !isDegradedForGood(object.key)) return [];
   return why(`${nameOf(object)}: ${object.health.message ?? "Degraded"}`);
 }
 
