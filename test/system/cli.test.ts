@@ -360,6 +360,69 @@ test("webhook deliveries says of each push who follows it, who looks again, and 
   });
 });
 
+describe("operations", () => {
+  const value = async () => (await inShell("kubectl -n mine get configmap mine -o jsonpath={.data.a}")).stdout;
+  const commit = (change: string) =>
+    inShell(
+      `cd '${join(folder, "mine")}'; ${change}; git add .; git -c user.name=me -c user.email=me@driftless.invalid \
+      commit --quiet -m change; git push --quiet "$GIT_URL/mine.git" HEAD`,
+    );
+
+  test("rollback goes back to what history names, and an automated app stays there", async () => {
+    const history = json<{ id: number; revision: string }[]>(await driftless("app", "history", "mine", "-o", "json"));
+    expect(history.length).toBeGreaterThanOrEqual(2);
+    expect(await value()).toBe("2");
+    const ran = await driftless("app", "rollback", "mine", String(history[1]!.id));
+    expect(ran.code).toBe(0);
+    expect(ran.stderr).toContain("it stays there until ");
+    expect(await value()).toBe("1");
+    expect((await driftless("app", "rollback", "mine", "99")).stderr).toContain("no entry 99 in its history");
+  });
+
+  test("manifests are what Git renders to and what the cluster has; a dry run of one object changes nothing", async () => {
+    await driftless("app", "refresh", "mine");
+    expect((await driftless("app", "manifests", "mine")).stdout).toMatch(/kind: ConfigMap[^]*a: "2"/);
+    expect((await driftless("app", "manifests", "mine", "--source", "live")).stdout).toContain('a: "1"');
+    const ran = await driftless("app", "sync", "mine", "--dry-run", "--resource", ":ConfigMap:mine");
+    expect(ran.stdout).toMatch(/ConfigMap .*configured \(dry run\)/);
+    expect(await value()).toBe("1");
+  });
+
+  test("resources show as a table, and as a tree with what controllers made of them", async () => {
+    const table = await driftless("app", "resources", "guestbook");
+    expect(table.stdout).toMatch(/Deployment +guestbook +guestbook +Synced +Healthy/);
+    const tree = await driftless("app", "resources", "guestbook", "--tree");
+    expect(tree.stdout).toMatch(/Deployment\/guestbook \(guestbook\) .*\n[├└]─ ReplicaSet\/.*\n.*─ Pod\//);
+  });
+
+  test("sync shows phase and what is waited for; terminate ends it", async () => {
+    const annotations = { "argocd.argoproj.io/hook": "PreSync" };
+    const containers = [{ name: "c", image: "registry.example.com/job:1" }];
+    const template = { spec: { restartPolicy: "Never", nodeSelector: { nowhere: "really" }, containers } };
+    const hook = { apiVersion: "batch/v1", kind: "Job", metadata: { name: "before", annotations }, spec: { template } };
+    await commit(`echo '${JSON.stringify(hook)}' > hook.yaml`);
+    const syncing = spawned("app", "sync", "mine");
+    await eventually("the hook is waited for", () =>
+      /PreSync:\n {2}Job\/before[^]*waiting for completion of hook batch\/Job\/before/.test(syncing.text()),
+    );
+    const ended = await driftless("app", "terminate", "mine");
+    expect(ended.stdout).toContain("Operation terminated");
+    expect(await syncing.exit).toBe(1);
+    expect((await driftless("app", "terminate", "mine")).stderr).toContain("no operation is in progress");
+  });
+
+  test("delete shows what would go, asks, and waits until it is gone", async () => {
+    const unasked = await driftless("app", "delete", "mine");
+    expect(unasked.code).toBe(2);
+    expect(unasked.stderr).toMatch(/and with it:\n {2}ConfigMap\/mine[^]*say --yes/);
+    expect(await value()).toBe("1");
+    const ran = await driftless("app", "delete", "mine", "--yes");
+    expect(ran.stderr + ran.stdout).toContain("mine is deleted with its objects");
+    expect(ran.code).toBe(0);
+    expect(await value()).toBe("");
+  });
+});
+
 test("what is not there is named: by its labels, or at once by watch, which goes on waiting", async () => {
   expect((await driftless("app", "list", "-l", "env=prod")).stderr).toContain("with labels env=prod");
   const watching = spawned("watch", "nope");

@@ -53,11 +53,23 @@ export async function listApplications(
 }
 
 export async function getApplication(client: KubeClient, app: AppName): Promise<Application> {
+  const found = await findApplication(client, app);
+  if (found) return found;
+  throw new CliError(`no Application ${app.name} in namespace ${app.namespace}; \`driftless app list\` shows all`);
+}
+
+/** Undefined when there is none. */
+export async function findApplication(client: KubeClient, app: AppName): Promise<Application | undefined> {
   const outcome = await client.request<Application>({ method: "GET", path: pathOf(app.namespace, app.name) });
   if (outcome.kind === "ok") return outcome.object;
-  if (outcome.error.code === "NOT_FOUND")
-    throw new CliError(`no Application ${app.name} in namespace ${app.namespace}`);
+  if (outcome.error.code === "NOT_FOUND") return undefined;
   throw new CliError(`cannot read Application ${app.name}: ${outcome.error.message}`);
+}
+
+export async function deleteApplication(client: KubeClient, app: AppName): Promise<void> {
+  const outcome = await client.request({ method: "DELETE", path: pathOf(app.namespace, app.name) });
+  if (outcome.kind === "ok" || outcome.error.code === "NOT_FOUND") return;
+  throw new CliError(`cannot delete Application ${app.name}: ${outcome.error.message}`);
 }
 
 export async function hasApplication(client: KubeClient, app: AppName): Promise<boolean> {
@@ -103,7 +115,7 @@ export async function untilApplication<T>(
   client: KubeClient,
   app: AppName,
   deadlineMs: number,
-  what: string,
+  what: string | (() => string),
   check: (current: Application) => T | undefined,
 ): Promise<T> {
   const end = systemClock.monotonic() + deadlineMs;
@@ -111,7 +123,8 @@ export async function untilApplication<T>(
     const found = check(await getApplication(client, app));
     if (found !== undefined) return found;
     if (systemClock.monotonic() >= end) {
-      throw new CliError(`${app.namespace}/${app.name}: waited ${deadlineMs / 1000} s for ${what}`);
+      const awaited = typeof what === "string" ? what : what();
+      throw new CliError(`${app.namespace}/${app.name}: waited ${deadlineMs / 1000} s for ${awaited}`);
     }
     await systemClock.sleep(LOOK_INTERVAL_MS);
   }

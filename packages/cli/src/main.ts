@@ -24,7 +24,8 @@ const program = new Command("driftless")
   .addHelpText(
     "after",
     `
-Exit codes: 0 done; 1 failed, or (app diff) there are differences; 2 wrong usage, or (app diff) it cannot be told.`,
+Exit codes: 0 done; 1 failed, or (app diff, observe) there are differences; 2 wrong usage, or (app diff, observe) it
+cannot be told. Whoever interrupts a wait leaves the operation running.`,
   )
   .exitOverride();
 
@@ -104,7 +105,10 @@ webhook
   .addOption(output("text", "json"))
   .action(async (options) => (await import("./commands/webhook-deliveries.ts")).webhookDeliveries(options));
 
-const app = program.command("app").description("Applications: list, get, diff, refresh, sync, wait").helpCommand(false);
+const app = program
+  .command("app")
+  .description("Applications: list, get, diff, refresh, sync, wait, history, rollback …")
+  .helpCommand(false);
 
 /** Options that all commands about Applications take. */
 const about = (command: Command) =>
@@ -132,12 +136,73 @@ about(app.command("refresh <name>").description("look at Git and cluster now"))
   .addOption(timeout("1m"))
   .action(async (name, options) => (await import("./commands/app-refresh.ts")).appRefresh(name, options));
 
-about(app.command("sync <name>").description("make the cluster as Git says, and wait until that is done"))
+about(app.command("sync <name>").description("make the cluster as Git says, and show it by phase and wave until done"))
   .option("--revision <revision>", "another commit, branch or tag than the Application's")
   .option("--prune", "also delete what Git no longer has")
+  .option("--dry-run", "only ask the API server what would happen")
+  .option("--resource <group:kind:name>", "only this object, as GROUP:KIND:[NAMESPACE/]NAME; may be repeated", many)
+  .addOption(new Option("--strategy <strategy>", "apply: without hooks").choices(["hook", "apply"]))
+  .option("--force", "replace what cannot be changed otherwise")
+  .option("--sync-option <option>", "instead of the Application's own, as Key=Value; may be repeated", many)
+  .addOption(new Option("--retry-limit <count>", "how often to try again").argParser(count))
+  .option("--retry-backoff-duration <duration>", "first pause between tries, as 5s")
+  .option("--retry-backoff-max-duration <duration>", "longest pause between tries, as 3m")
+  .addOption(new Option("--retry-backoff-factor <factor>", "by what each pause is longer").argParser(count))
+  .option("--retry-refresh", "each try takes what is newest then")
   .option("--async", "only ask for it")
   .addOption(timeout())
   .action(async (name, options) => (await import("./commands/app-sync.ts")).appSync(name, options));
+
+about(app.command("terminate <name>").description("end the operation that is running"))
+  .option("--async", "only ask for it")
+  .addOption(timeout("1m"))
+  .action(async (name, options) => (await import("./commands/app-terminate.ts")).appTerminate(name, options));
+
+about(app.command("history <name>").description("what was deployed when, by whom; the ids for rollback")).action(
+  async (name, options) => (await import("./commands/app-history.ts")).appHistory(name, options),
+);
+
+about(
+  app
+    .command("rollback <name>")
+    .argument("[id]", "of `app history`; without it the one before the newest", count)
+    .description("sync what was deployed before; an automated app stays there until the pin ends"),
+)
+  .addOption(
+    new Option("--pin <duration>", "how long an automated app stays there")
+      .argParser(durationMs)
+      .default(durationMs("1d"), "1d"),
+  )
+  .option("--prune", "also delete what was not there then")
+  .option("--dry-run", "only ask the API server what would happen")
+  .option("--async", "only ask for it")
+  .addOption(timeout())
+  .action(async (name, id, options) => (await import("./commands/app-rollback.ts")).appRollback(name, id, options));
+
+about(app.command("delete <name>").description("delete an Application, and its objects unless --cascade=false"))
+  .addOption(
+    new Option("--cascade <how>", "foreground, background, or false: its objects stay")
+      .choices(["foreground", "background", "false"])
+      .default("foreground"),
+  )
+  .option("-y, --yes", "do not ask")
+  .option("--async", "only ask for it")
+  .addOption(timeout())
+  .action(async (name, options) => (await import("./commands/app-delete.ts")).appDelete(name, options));
+
+about(app.command("resources <name>").description("its objects with sync status and health"))
+  .option("--tree", "with what controllers made of them: ReplicaSets, Pods, Jobs …")
+  .action(async (name, options) => (await import("./commands/app-resources.ts")).appResources(name, options));
+
+app
+  .command("manifests <name>")
+  .description("its manifests as YAML, Secrets masked: what Git renders to, what the cluster has, or what differs")
+  .addOption(new Option("--source <source>", "which of them").choices(["desired", "live", "diff"]).default("desired"))
+  .addOption(kubeconfig())
+  .addOption(nats())
+  .addOption(appNamespace())
+  .addOption(output("yaml", "json"))
+  .action(async (name, options) => (await import("./commands/app-manifests.ts")).appManifests(name, options));
 
 about(app.command("wait <names...>").description("until they are Synced, Healthy and no operation runs"))
   .option("--sync", "only until Synced")

@@ -31,6 +31,8 @@ export const ApplicationChanged = defineMessage({
     /** RFC 3339 with milliseconds. */
     at: z.string(),
     revision: z.string().optional(),
+    /** Blob of what that revision renders to. */
+    manifestsDigest: z.string().optional(),
     health: Health.optional(),
     causes: z.array(Cause),
     /** Objects that are not as desired (before a sync) or were changed (after one); at most 100. */

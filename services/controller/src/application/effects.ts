@@ -65,6 +65,7 @@ function applicationChanged(context: Context, from: SyncState, to: SyncState, at
     to,
     at: rfc3339(at),
     revision: context.render?.revision,
+    manifestsDigest: context.render?.manifestsDigest,
     health: context.objects.length > 0 ? appHealth(context) : undefined,
     causes: [...context.causes],
     resources: differing.slice(0, RESOURCES_TOLD_MAX).map((object) => ({
