@@ -217,6 +217,7 @@ export const ObjectMeta = z.looseObject({
   uid: text.default(""),
   resourceVersion: text.default(""),
   deletionTimestamp: text.optional(),
+  labels: z.record(text, text).optional(),
   annotations: z.record(text, text).optional(),
   finalizers: list(text).optional(),
 });

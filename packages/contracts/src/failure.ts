@@ -34,6 +34,7 @@ export const FAILURE_CODES = {
   ),
   SPEC_INVALID: code("InvalidSpecError", false, "Correct the named field of the Application."),
   PROJECT_NOT_FOUND: code("InvalidSpecError", true, "Create the AppProject, or correct spec.project."),
+  PROJECT_INVALID: code("InvalidSpecError", false, "Correct the named field of the AppProject, or of argocd-cm."),
   PROJECT_DENIED: code("InvalidSpecError", false, "Allow it in the AppProject, or move the app to another project."),
   DESTINATION_UNKNOWN: code("InvalidSpecError", true, "Correct spec.destination, or add the cluster Secret."),
   DESTINATION_INVALID: code("InvalidSpecError", true, "Correct the cluster Secret that spec.destination leads to."),

@@ -22,15 +22,27 @@ export interface Cluster {
 
 export type ClusterLookup = { kind: "ok"; cluster: Cluster } | { kind: "error"; failure: Failure };
 
+/** What its Secret says of a cluster, whether or not it can be used. */
+export interface ClusterIdentity {
+  server: string;
+  name: string;
+  /** It belongs to this AppProject. */
+  project?: string;
+}
+
 export interface Clusters {
   readonly controlPlane: Cluster;
+  /** Those of Secrets, and in-cluster. */
+  known(): readonly ClusterIdentity[];
+  /** The one that is meant, where there is one and not several. */
+  identify(destination: Pick<Destination, "server" | "name">): ClusterIdentity | undefined;
+  /** Calls `changed` whenever what is known may be another; the answer ends that. */
+  onChange(changed: () => void): () => void;
+  /** The Secrets have been listed once, or take too long. */
+  ready(): Promise<void>;
   find(destination: Pick<Destination, "server" | "name">): Promise<ClusterLookup>;
   /** Its Secret says `skip-reconcile`: nothing is done for Applications of that cluster. */
   isSkipped(destination: Pick<Destination, "server" | "name">): boolean;
-  /** Tells when another cluster is skipped, or one no longer; answers how to hear no more. */
-  onSkipChange(listener: () => void): () => void;
-  /** The Secrets have been listed, or that takes too long to wait for. */
-  ready(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -70,6 +82,7 @@ interface ClusterSecret {
   resourceVersion: string;
   server: string;
   name: string;
+  project: string;
   config: string;
   /** What the Secret restricts that Driftless does not restrict yet. */
   unsupported: string[];
@@ -97,19 +110,8 @@ export function openClusters(options: ClustersOptions): Clusters {
   const secrets = new Map<string, ClusterSecret>();
   let listed = false;
   const opened = new Map<string, { from: string; cluster: Promise<ClusterLookup> }>();
-  const skipListeners = new Set<() => void>();
-  let skippedBefore = "";
-
-  function tellSkipped(): void {
-    const skipped = [...secrets.values()].filter((secret) => secret.skipped);
-    const text = skipped
-      .map(({ server, name }) => `${server} ${name}`)
-      .toSorted()
-      .join("\n");
-    if (text === skippedBefore) return;
-    skippedBefore = text;
-    for (const listener of skipListeners) listener();
-  }
+  const listeners = new Set<() => void>();
+  const changed = () => listeners.forEach((listener) => listener());
 
   const watch = watchResource<ClusterSecret>({
     client: controlPlane.client,
@@ -121,12 +123,12 @@ export function openClusters(options: ClustersOptions): Clusters {
       listed = true;
       secrets.clear();
       for (const secret of objects) secrets.set(secret.secretName, secret);
-      tellSkipped();
+      changed();
     },
     onEvent: ({ type, object }) => {
       if (type === "DELETED") secrets.delete(object.secretName);
       else secrets.set(object.secretName, object);
-      tellSkipped();
+      changed();
     },
   });
 
@@ -152,19 +154,31 @@ export function openClusters(options: ClustersOptions): Clusters {
     if (!listed) await Promise.race([watch.synced, clock.sleep(SECRETS_DEADLINE_MS)]);
   };
 
-  const isOf = (secret: ClusterSecret, { server = "", name }: Pick<Destination, "server" | "name">): boolean =>
+  const isOf = (secret: ClusterIdentity, { server = "", name }: Pick<Destination, "server" | "name">): boolean =>
     server !== ""
       ? secret.server === trimmed(server)
       : secret.name === name || (name === IN_CLUSTER_NAME && secret.server === IN_CLUSTER_SERVER);
 
+  const known = (): ClusterIdentity[] => {
+    const ours = [...secrets.values()];
+    const identities = ours.map(({ server, name, project }) => ({ server, name, ...(project && { project }) }));
+    const isNamed = identities.some(({ server }) => server === IN_CLUSTER_SERVER);
+    return isNamed ? identities : [...identities, { server: IN_CLUSTER_SERVER, name: IN_CLUSTER_NAME }];
+  };
+
   return {
     controlPlane,
+    known,
+    identify(destination) {
+      const meant = known().filter((cluster) => isOf(cluster, destination));
+      return meant.length === 1 ? meant[0] : undefined;
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     ready,
     isSkipped: (destination) => [...secrets.values()].some((secret) => secret.skipped && isOf(secret, destination)),
-    onSkipChange(listener) {
-      skipListeners.add(listener);
-      return () => skipListeners.delete(listener);
-    },
     async find({ server, name }) {
       const wanted = trimmed(server ?? "");
       if (wanted === IN_CLUSTER_SERVER || (wanted === "" && name === IN_CLUSTER_NAME)) {
@@ -220,11 +234,10 @@ function clusterSecret(secret: KubeObject): ClusterSecret | undefined {
     secretName: secret.metadata.name,
     resourceVersion: secret.metadata.resourceVersion,
     server,
-    name: field("name"),
+    name: field("name") || (server === IN_CLUSTER_SERVER ? IN_CLUSTER_NAME : ""),
+    project: field("project"),
     config: field("config"),
-    unsupported: ["namespaces", "clusterResources", "project"]
-      .filter((name) => field(name) !== "")
-      .map((name) => `data.${name}`),
+    unsupported: ["namespaces", "clusterResources"].filter((name) => field(name) !== "").map((name) => `data.${name}`),
     skipped: secret.metadata.annotations?.[SKIP_RECONCILE] === "true",
   };
 }

@@ -1,16 +1,16 @@
 import { expect, test } from "vitest";
 import { POLICY_USUAL } from "./application/policy.ts";
-import { policyOf } from "./command-parameters.ts";
+import { parametersOf } from "./command-parameters.ts";
 
 const configMap = (data: Record<string, string>) => ({ data }) as never;
 
 test("without argocd-cmd-params-cm the defaults are Argo CD's, but no pause between waves", () => {
-  expect(policyOf(undefined)).toEqual({ policy: POLICY_USUAL, problems: [] });
+  expect(parametersOf(undefined)).toEqual({ policy: POLICY_USUAL, applicationNamespaces: [], problems: [] });
   expect(POLICY_USUAL).toMatchObject({ heal: { backoffMs: 2_000, factor: 3, capMs: 300_000 }, graceMs: 180_000 });
 });
 
 test("what paces syncs and heals is read, in seconds", () => {
-  const { policy, problems } = policyOf(
+  const { policy, problems } = parametersOf(
     configMap({
       "controller.self.heal.timeout.seconds": "5",
       "controller.self.heal.backoff.timeout.seconds": "0",
@@ -35,7 +35,7 @@ test("what paces syncs and heals is read, in seconds", () => {
 });
 
 test("what cannot be read, and what is not honoured, is told by name", () => {
-  const { policy, problems } = policyOf(
+  const { policy, problems } = parametersOf(
     configMap({ "controller.sync.timeout.seconds": "soon", "controller.status.processors": "50" }),
   );
   expect(policy.syncTimeoutMs).toBe(0);

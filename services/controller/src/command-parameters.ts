@@ -10,7 +10,13 @@ const OF_OTHERS = /^(server|dexserver|applicationsetcontroller|notificationscont
 /** What applying would change is always asked of the API server, whichever is said. */
 const GIVEN = new Set(["controller.diff.server.side"]);
 
-export function policyOf(configMap: KubeObject | undefined): { policy: Policy; problems: string[] } {
+export interface Parameters {
+  policy: Policy;
+  /** Beside the control plane's own, where Applications may be: names, globs, `/regular expressions/`. */
+  applicationNamespaces: string[];
+}
+
+export function parametersOf(configMap: KubeObject | undefined): Parameters & { problems: string[] } {
   const data = (configMap?.["data"] ?? {}) as Record<string, unknown>;
   const problems: string[] = [];
   const known = new Set<string>(GIVEN);
@@ -41,8 +47,11 @@ export function policyOf(configMap: KubeObject | undefined): { policy: Policy; p
       text === "true" ? true : text === "false" ? false : undefined,
     ),
   };
+  const applicationNamespaces = read("application.namespaces", [], "list", (text) =>
+    text.split(",").flatMap((part) => part.trim() || []),
+  );
   for (const key of Object.keys(data)) {
     if (!known.has(key) && !OF_OTHERS.test(key)) problems.push(`${key}: not honoured`);
   }
-  return { policy, problems };
+  return { policy, applicationNamespaces, problems };
 }

@@ -54,6 +54,7 @@ import { createClusterBook, stillHolds } from "./cluster-book.ts";
 import type { Effect } from "./application/effects.ts";
 import type { Wish } from "./application/events.ts";
 import { wish } from "./application/look.ts";
+import { inNamespaces } from "./application/project.ts";
 import { POLICY_USUAL, type Policy } from "./application/policy.ts";
 import { conditionsOf } from "./application/status.ts";
 import { doneByArgoCd, observed, withoutRequests } from "./application/observation.ts";
@@ -63,9 +64,10 @@ import { createHost, type Sent } from "./host.ts";
 import { createObserver } from "./observer.ts";
 import { controllerMetrics } from "./metrics.ts";
 import { APPLICATIONS, PROJECTS } from "./resources.ts";
-import { PARAMETERS_CONFIG_MAP, policyOf } from "./command-parameters.ts";
+import { PARAMETERS_CONFIG_MAP, parametersOf } from "./command-parameters.ts";
 import { SETTINGS_CONFIG_MAP, settingsOf } from "./settings.ts";
 import { FACT_FILTERS, liveChangedFilters, ownedShards, resultFilters, triggerDurables } from "./shards.ts";
+import { createProjects } from "./projects.ts";
 import { createWriter } from "./writer.ts";
 
 export interface ControllerContext {
@@ -108,10 +110,11 @@ class Controller implements Service {
   /** What the watch told of each Application, by uid; managedFields left out. */
   private readonly objects = new Map<string, KubeObject>();
   private readonly uids = new Map<string, string>();
-  private readonly projects = new Map<string, AppProject>();
   private readonly silentSince = new Map<string, number>();
   private settings: Settings;
   private policy: Policy = POLICY_USUAL;
+  private applicationNamespaces: readonly string[] = [];
+  private foreignApplications?: Watch;
   private cancelHard?: () => void;
   private readonly problemsTold = new Set<string>();
   private shards: readonly number[] = [];
@@ -127,6 +130,7 @@ class Controller implements Service {
   private started = false;
   private readonly host;
   private readonly writer;
+  private readonly projects;
   private readonly admission;
   private readonly clusters;
   private readonly meter;
@@ -135,6 +139,10 @@ class Controller implements Service {
     this.context = context;
     const { clock, logger, clusters, metrics } = context;
     this.settings = settingsOf(undefined, context.config.namespace).settings;
+    this.projects = createProjects({
+      globals: () => this.settings.globalProjects ?? [],
+      clusters: () => clusters.known(),
+    });
     this.host = createHost({
       clock,
       logger,
@@ -181,15 +189,9 @@ class Controller implements Service {
     await this.listen();
     this.unsubscribe.push(this.replicas.onChange(() => this.ownershipChanged()));
     this.watch();
-    await Promise.all(this.watches.map((watch) => watch.synced));
-    await clusters.ready();
+    await Promise.all([clusters.ready(), ...this.watches.map((watch) => watch.synced)]);
     this.started = true;
     for (const object of this.objects.values()) this.follow(object);
-    this.unsubscribe.push(
-      clusters.onSkipChange(() => {
-        for (const object of this.objects.values()) this.follow(object);
-      }),
-    );
     this.afterReconnect();
     this.watchdog();
   }
@@ -218,6 +220,7 @@ class Controller implements Service {
     this.stopped = true;
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     this.cancelHard?.();
+    this.foreignApplications?.stop();
     for (const watch of this.watches) watch.stop();
     await this.relisten;
     await Promise.all([...this.facts, ...this.listening].map((consumption) => consumption.stop()));
@@ -260,29 +263,63 @@ class Controller implements Service {
           return reading.kind === "ok" ? reading.value : undefined;
         },
         onState: ({ objects }) => {
-          this.projects.clear();
-          for (const project of objects) this.projects.set(project.metadata.name, project);
+          this.projects.replace(objects);
           this.viewsChanged();
         },
         onEvent: ({ type, object }) => {
           const { name } = object.metadata;
           if (type === "DELETED") this.projects.delete(name);
-          else this.projects.set(name, object);
-          this.viewsChanged(name);
+          else this.projects.set(object);
+          this.viewsChanged(this.projects.areShared ? undefined : name);
         },
       }),
       watchResource<KubeObject>({
         ...common,
         resource: APPLICATIONS,
-        select: (object) => ({ ...object, metadata: { ...object.metadata, managedFields: undefined } }),
-        onState: ({ objects }) => {
-          const there = new Set(objects.map((object) => object.metadata.uid));
-          for (const [uid, object] of this.objects) if (!there.has(uid)) this.gone(object);
-          for (const object of objects) this.told(object);
-        },
+        select: withoutManagedFields,
+        onState: ({ objects }) => this.allTold(objects, (namespace) => namespace === config.namespace),
         onEvent: ({ type, object }) => (type === "DELETED" ? this.gone(object) : this.told(object)),
       }),
     ];
+    this.unsubscribe.push(
+      clusters.onChange(() => {
+        this.projects.forget();
+        this.viewsChanged();
+        // A cluster may be skipped now, or no longer.
+        if (this.started) for (const object of this.objects.values()) this.follow(object);
+      }),
+    );
+  }
+
+  /** `application.namespaces`: Applications of other namespaces are there as far as these allow them. */
+  private watchForeign(): void {
+    this.foreignApplications?.stop();
+    this.foreignApplications = undefined;
+    const { clusters, config, logger } = this.context;
+    const isForeign = (namespace: string) => namespace !== config.namespace;
+    const isAllowed = ({ metadata: { namespace = "" } }: KubeObject) =>
+      isForeign(namespace) && inNamespaces(this.applicationNamespaces, namespace);
+    for (const object of this.objects.values()) {
+      if (isForeign(object.metadata.namespace ?? "") && !isAllowed(object)) this.gone(object);
+    }
+    if (this.applicationNamespaces.length === 0) return;
+    this.foreignApplications = watchResource<KubeObject>({
+      client: clusters.controlPlane.client,
+      onProblem: (cause: unknown) => logger.error({ err: cause }, "a watch event could not be handled"),
+      resource: APPLICATIONS,
+      select: (object) => (isAllowed(object) ? withoutManagedFields(object) : undefined),
+      onState: ({ objects }) => this.allTold(objects, isForeign),
+      onEvent: ({ type, object }) => (type === "DELETED" ? this.gone(object) : this.told(object)),
+    });
+  }
+
+  /** All that there are of those namespaces. */
+  private allTold(objects: readonly KubeObject[], isOfThem: (namespace: string) => boolean): void {
+    const there = new Set(objects.map((object) => object.metadata.uid));
+    for (const [uid, object] of this.objects) {
+      if (isOfThem(object.metadata.namespace ?? "") && !there.has(uid)) this.gone(object);
+    }
+    for (const object of objects) this.told(object);
   }
 
   private settingsTold(configMap: KubeObject | undefined): void {
@@ -291,13 +328,18 @@ class Controller implements Service {
     if (JSON.stringify(settings) === JSON.stringify(this.settings)) return;
     const hardChanged = settings.hardIntervalMs !== this.settings.hardIntervalMs;
     this.settings = settings;
+    this.projects.forget();
     this.viewsChanged();
     if (hardChanged) this.lookHard();
   }
 
   private parametersTold(configMap: KubeObject | undefined): void {
-    const { policy, problems } = policyOf(configMap);
+    const { policy, applicationNamespaces, problems } = parametersOf(configMap);
     this.tellProblems(PARAMETERS_CONFIG_MAP, problems);
+    if (applicationNamespaces.join() !== this.applicationNamespaces.join()) {
+      this.applicationNamespaces = applicationNamespaces;
+      this.watchForeign();
+    }
     if (JSON.stringify(policy) === JSON.stringify(this.policy)) return;
     this.policy = policy;
     this.viewsChanged();
@@ -331,10 +373,12 @@ class Controller implements Service {
   private viewOf(object: KubeObject | undefined): AppView | undefined {
     if (!object) return undefined;
     const { observe } = this.context.config;
-    const view = viewOf(observe ? withoutRequests(object) : object, (name) => this.projects.get(name), {
-      ...this.settings,
-      policy: this.policy,
-    });
+    const view = viewOf(
+      observe ? withoutRequests(object) : object,
+      (name) => this.projects.of(name),
+      { ...this.settings, policy: this.policy },
+      (destination) => this.context.clusters.identify(destination),
+    );
     if (!view) this.context.logger.error({ app: object.metadata.name }, "an Application cannot be read");
     return view && observe ? observed(view) : view;
   }
@@ -697,3 +741,8 @@ class Controller implements Service {
 
 const destinationOf = (application: KubeObject): Destination =>
   (application["spec"] as { destination?: Destination } | undefined)?.destination ?? {};
+
+const withoutManagedFields = (object: KubeObject): KubeObject => ({
+  ...object,
+  metadata: { ...object.metadata, managedFields: undefined },
+});

@@ -39,7 +39,10 @@ const view = (name: string) =>
   viewOf(
     {
       metadata: { name, namespace: "argocd", uid: name, resourceVersion: "1" },
-      spec: { source: { repoURL: "https://h/r", path: "." }, destination: { name: "in-cluster", namespace: "x" } },
+      spec: {
+        source: { repoURL: "https://h/r", path: "." },
+        destination: { server: "https://kubernetes.default.svc", namespace: "x" },
+      },
     },
     () => PROJECT,
     { controlPlaneNamespace: "argocd", tracking: { trackingMethod: "annotation" }, pollIntervalMs: 0, ignoreRules: [] },

@@ -1,12 +1,15 @@
 // Settings (pure): what argocd-cm says, as far as actors ask. An unreadable value is told and the default is taken; a key
 // that is not honoured yet is told too, since refusing every app for what each Argo CD ships with would help nobody.
+import { failure, type Failure } from "@driftless/contracts/failure";
 import type { KubeObject } from "@driftless/kube/resource";
 import { parseGoDuration } from "./application/go-duration.ts";
+import { readGlobalProjects } from "./global-projects.ts";
 import { systemIgnoreRules } from "./customizations.ts";
 import { resourceFilterOf } from "./resource-filter.ts";
 import type { Settings } from "./application/view.ts";
 
 export const SETTINGS_CONFIG_MAP = "argocd-cm";
+const IMPERSONATION = "application.sync.impersonation.enabled";
 const POLL_INTERVAL_MS = 120_000;
 const HONOURED = new Set([
   "timeout.reconciliation",
@@ -20,6 +23,7 @@ const HONOURED = new Set([
   // Only kinds in use are watched, and one that may not be read concerns only who uses it.
   "resource.respectRBAC",
   "kustomize.buildOptions",
+  "globalProjects",
   "resource.customizations",
   "resource.compareoptions",
   "resource.ignoreResourceUpdatesEnabled",
@@ -30,6 +34,7 @@ const HONOURED = new Set([
   "additionalUrls",
   "passwordPattern",
   "admin.enabled",
+  IMPERSONATION,
 ]);
 /** Argo CD's front end and other parts that Driftless does not replace read these; they mean nothing to reconciliation. */
 const OF_OTHERS =
@@ -71,6 +76,18 @@ export function settingsOf(
   if (hardIntervalMs === undefined) problems.push(`timeout.hard.reconciliation: "${hard}" is no duration`);
   const ignore = systemIgnoreRules(data);
   problems.push(...ignore.problems);
+  const refused: Failure[] = [];
+  const globalProjects = readGlobalProjects(text("globalProjects"));
+  if (!globalProjects) {
+    const why = "globalProjects of argocd-cm cannot be read, and may forbid what would be done";
+    refused.push(failure("PROJECT_INVALID", why, { path: "data.globalProjects" }));
+  }
+  // Whoever wants syncs done with another account's rights must not have them done with ours.
+  if (text(IMPERSONATION) === "true") {
+    refused.push(
+      failure("UNSUPPORTED_FIELD", `not honoured yet: ${IMPERSONATION}`, { path: `data[${IMPERSONATION}]` }),
+    );
+  }
   for (const key of Object.keys(data)) if (!isHonoured(key)) problems.push(`${key}: not honoured yet`);
   const method = text("application.resourceTrackingMethod");
   const trackingMethod = TRACKING_METHODS.find((known) => known === method);
@@ -98,6 +115,8 @@ export function settingsOf(
       ...(hardIntervalMs ? { hardIntervalMs } : {}),
       ignoreRules: ignore.rules,
       buildOptions: text("kustomize.buildOptions") || undefined,
+      ...(globalProjects && globalProjects.length > 0 && { globalProjects }),
+      ...(refused.length > 0 && { refused }),
     },
     problems,
   };

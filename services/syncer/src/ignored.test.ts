@@ -90,3 +90,29 @@ test("globs of rules mean what the library's mean", async () => {
     expect({ pattern, matches: ours }).toEqual({ pattern, matches: theirs.kind === "matches" ? theirs.matches : [] });
   }
 });
+
+test("and so do generated ones, with separators or without", async () => {
+  const parts = ["a", "b", "/", "*", "**", "?", "[ab]", "[!ab]", "[a-c]", "{a,b}", "\\*", "x.y", "-"];
+  const letters = ["a", "b", "c", "/", "*", "x.y", "-"];
+  let seed = 7;
+  const draw = (from: string[], least: number): string => {
+    const drawn: string[] = [];
+    for (let n = least + (next() % 5); n > 0; n--) drawn.push(from[next() % from.length]!);
+    return drawn.join("");
+  };
+  const next = () => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) >> 8;
+  for (let round = 0; round < 400; round++) {
+    // The library itself trips over three stars in a row.
+    const pattern = draw(parts, 1).replace(/\*{3,}/g, "**");
+    const values = Array.from({ length: 20 }, () => draw(letters, 1));
+    for (const separators of ["", "/"]) {
+      const theirs = await engine.globs({ pattern, values, separators });
+      const ours = values.map((value) => matchesGlob(pattern, value, separators));
+      expect({ pattern, values, ours }).toEqual({
+        pattern,
+        values,
+        ours: theirs.kind === "matches" ? theirs.matches : [],
+      });
+    }
+  }
+});

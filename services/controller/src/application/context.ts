@@ -22,7 +22,7 @@ import type { Stage } from "./finalizers.ts";
 import { TERMINATED_MESSAGE, resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
 import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
-import { inventoryOf, type AppView, type Requested, type RetryPolicy } from "./view.ts";
+import { inventoryOf, type AppView, type Desired, type Requested, type RetryPolicy } from "./view.ts";
 
 /** What the last good fetch and render gave; later passes begin from it. */
 export interface Render {
@@ -231,6 +231,8 @@ export interface Comparison {
 
 export interface Context {
   view: AppView;
+  /** What the view wanted before the Application was refused in the middle of an operation, which has to be ended. */
+  former?: Desired;
   /** Differs for each life of the actor, so that no answer of an earlier one is taken for one of this. */
   nonce: string;
   seq: number;

@@ -12,7 +12,7 @@ import { keyForPeople } from "@driftless/manifests/resource-key";
 import { isApproved } from "./approval.ts";
 import type { Context, ObjectState } from "./context.ts";
 import { isCleanup, phaseOf, stagesOf, type Stage } from "./finalizers.ts";
-import { objectAllowedIn } from "./look.ts";
+import { isAllowed } from "./gate.ts";
 import type { HookRun } from "./sync-plan.ts";
 import { hooksOf, inventoryOf } from "./view.ts";
 
@@ -80,11 +80,9 @@ export function nextOfDeletion(context: Context, at: number): DeletionNext {
 
 /** The project's limits hold for these hooks as for everything else; of what cannot be told nothing is begun. */
 function refusedHook(context: Context): Failure | undefined {
-  const { destination } = context.view.desired!;
-  const cluster = { ...destination, server: destination.server ?? context.comparison?.server };
   const phases = phasesLeft(context);
   const denied = context.hooks.find(
-    (hook) => hook.phases.some((phase) => phases.has(phase as DeletePhase)) && !objectAllowedIn(context, hook, cluster),
+    (hook) => hook.phases.some((phase) => phases.has(phase as DeletePhase)) && !isAllowed(context, hook),
   );
   if (!denied) return context.objects.find(({ hook }) => hook)?.failure;
   const text = `AppProject ${context.view.ref.project} does not allow ${keyForPeople(denied)}`;

@@ -8,9 +8,10 @@ import { keyOf, sameKey, type Context, type Deletion, type ObjectState } from ".
 import { deletionHooks, hookFailure, needsHooks, nextOfDeletion, type DeletionHook } from "./deletion-plan.ts";
 import type { EventOf } from "./events.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
-import { followsGit, objectAllowedIn, requestId, spreadOf, want, wish } from "./look.ts";
+import { followsGit, requestId, spreadOf, want, wish } from "./look.ts";
 import { lookAgainDelayMs } from "./retry-delay.ts";
 import { hookProgress, lost } from "./sync-plan.ts";
+import { isAllowed } from "./gate.ts";
 
 /** Waits after each survey that found the same: a second, then ever longer. */
 const AWAIT_MS = 1_000;
@@ -152,13 +153,12 @@ export function acceptRemaining(context: Context, event: EventOf<"DiffComputed">
 const textOf = (objects: readonly ObjectState[]): string =>
   objects.map(({ key, deleting }) => `${keyText(key)} ${deleting !== undefined}`).join();
 
-function goesAlong(context: Context, object: ObjectState, { server }: MessageOf<typeof DiffComputed>): boolean {
+function goesAlong(context: Context, object: ObjectState, comparison: MessageOf<typeof DiffComputed>): boolean {
   const { desired, ref } = context.view;
   if (isCrd(object) || object.live!.uid === ref.uid) return false;
   if (!desired) return false;
-  const cluster = { ...desired.destination, server: desired.destination.server ?? server };
   const consent = consentTo("delete", object.consents, desired.options.consents);
-  return consent !== "no" && objectAllowedIn(context, object.key, cluster);
+  return consent !== "no" && isAllowed({ ...context, comparison }, object.key);
 }
 
 /** As the Application last said. */

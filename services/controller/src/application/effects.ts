@@ -1,4 +1,5 @@
 // Effects of the Application machine (pure): what each name in the chart means, as messages and writes for the host.
+import { failureText } from "@driftless/contracts/failure";
 import type { MessageDefinition, MessageOf } from "@driftless/contracts/message";
 import { FetchSource, WatchSource } from "@driftless/contracts/pipeline/2-fetch";
 import { RenderManifests } from "@driftless/contracts/pipeline/3-render";
@@ -13,6 +14,7 @@ import { appHealth } from "./health.ts";
 import { brokenRender, inputsDigestOf, knownRender, requestId, rfc3339, suspects, wantedOf, watchKey } from "./look.ts";
 import { isApproved } from "./approval.ts";
 import { deletionReleases } from "./deletion-plan.ts";
+import { denials } from "./gate.ts";
 import { conditionsOf } from "./status.ts";
 import { planned, plannedHook, releases } from "./sync-plan.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
@@ -41,7 +43,7 @@ const passRequest = (context: Context, at: number, deadlineMs = STEP_DEADLINE_MS
   request(context, context.pass!.requestId, context.pass!.lane, at, deadlineMs);
 
 function target(context: Context, manifestsDigest: string): Target {
-  const desired = context.view.desired!;
+  const desired = (context.view.desired ?? context.former)!;
   return {
     destination: desired.destination,
     manifestsDigest,
@@ -89,6 +91,14 @@ function applicationChanged(context: Context, from: SyncState, to: SyncState, at
     conditions: conditionsOf(context).map(({ type = "", message = "" }) => ({ type, message })),
     timings: { ...context.timings, totalMs: Math.max(0, at - context.since) },
   });
+}
+
+/** The one way to a write of a cluster. What the gate would not let through was not to be planned: an error in Driftless. */
+function applyStep(context: Context, step: MessageOf<typeof ApplyStep>): Effect[] {
+  const [denied] = denials(context, [...step.apply, ...step.prune, ...(step.hooks ?? [])]);
+  // Letting go of hooks that were run is no new write.
+  if (denied && step.purpose !== "release") throw new Error(failureText(denied));
+  return publish(ApplyStep, step);
 }
 
 type EffectFunction = (context: Context, event: AppEvent, at: number) => Effect[];
@@ -196,7 +206,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     const operation = context.operation!;
     if (operation.next?.kind !== "apply") return [];
     const { slot, apply, prunes, hooks } = operation.next;
-    return publish(ApplyStep, {
+    return applyStep(context, {
       ...operationStep(context, at),
       ...slot,
       purpose: "sync",
@@ -221,7 +231,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   },
 
   releaseHooks: (context, _event, at) =>
-    publish(ApplyStep, {
+    applyStep(context, {
       ...operationStep(context, at),
       phase: "Sync",
       wave: 0,
@@ -233,7 +243,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     }),
 
   healStep: (context, _event, at) =>
-    publish(ApplyStep, {
+    applyStep(context, {
       ...request(context, context.heal.requestId, "now", at, STEP_DEADLINE_MS),
       operationId: `${context.view.ref.uid.slice(0, 8)}-${context.heal.requestId}`,
       epoch: context.epoch,
@@ -261,7 +271,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   deleteStep: (context, _event, at) => {
     const { next } = context.deletion!;
     if (next?.kind !== "remove") return [];
-    return publish(ApplyStep, {
+    return applyStep(context, {
       ...deletionStep(context, at),
       prune: next.objects.map(planned),
       consents: context.view.desired?.options.consents,
@@ -272,7 +282,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   runDeletionHooks: (context, _event, at) => {
     const { next } = context.deletion!;
     if (next?.kind !== "run") return [];
-    return publish(ApplyStep, {
+    return applyStep(context, {
       ...deletionStep(context, at),
       phase: next.phase,
       wave: next.wave,
@@ -284,7 +294,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   releaseDeletionHooks: (context, _event, at) => {
     const { next } = context.deletion!;
     if (next?.kind !== "release") return [];
-    return publish(ApplyStep, {
+    return applyStep(context, {
       ...deletionStep(context, at),
       phase: next.phase,
       releases: deletionReleases(context, next),

@@ -13,6 +13,7 @@ import {
   refreshes,
 } from "./look.ts";
 import { needsHooks, nextOfDeletion, type DeletionNext } from "./deletion-plan.ts";
+import { isAllowed } from "./gate.ts";
 import { isPauseOver, overdue } from "./deadline.ts";
 import { isNews } from "./heal.ts";
 import { operationFailures } from "./operation-steps.ts";
@@ -136,6 +137,7 @@ export const GUARDS = {
     event.message.change === "suspect" &&
     event.message.live !== undefined &&
     isNews(context, event) &&
+    isAllowed(context, event.message.object) &&
     !context.objects.some((object) => object.ruled && sameKey(object.key, event.message.object)) &&
     mayHealAtOnce(context, event.at),
   isDrift: ({ context, event }: Asked) => event.type === "LiveChanged" && isNews(context, event),

@@ -1,6 +1,6 @@
 // Steps of the refresh region (pure): what a pass through fetch, render and diff makes of the context.
 import { failure, failureText, isPassing, isRetryable, type Failure } from "@driftless/contracts/failure";
-import type { Cause, Destination, ObjectKey } from "@driftless/contracts/identity";
+import type { Cause } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
 import { usesCluster } from "@driftless/contracts/pipeline/3-render";
@@ -22,7 +22,7 @@ import { unsupportedInOperation } from "./unsupported.ts";
 import { decide, NONDETERMINISTIC, nondeterministic, verdictOf } from "./decision.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { INFO, infoOf } from "./operation-record.ts";
-import { objectAllowed } from "./project.ts";
+import { isAllowed, projectDenial } from "./gate.ts";
 import type { AppView, Desired } from "./view.ts";
 
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
@@ -93,6 +93,7 @@ export function updateView(context: Context, view: AppView, at: number): Partial
   const add = (more: Wish) => {
     if (view.desired) wished = mergeWishes(wished, more);
   };
+  if (!view.desired && context.operation) changes.former = before.desired ?? context.former;
   if (view.sourceHash !== before.sourceHash) changes.render = undefined;
   if (view.desiredHash !== before.desiredHash) {
     add(wish("spec", at, { detail: "spec changed" }));
@@ -394,38 +395,30 @@ export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Pa
   const { message } = event;
   const { view } = context;
   const pass = { ...context.pass!, timings: timed(context, "diffMs", event.at), render: renderOf(context) };
+  const { server, images, namespaceMissing } = message;
+  const comparison = { server, images, namespaceMissing };
   return {
     pass,
-    objects: comparedObjects(context, message),
+    objects: comparedObjects({ ...context, comparison }, message),
     hooks: message.hooks ?? [],
-    comparison: { server: message.server, images: message.images, namespaceMissing: message.namespaceMissing },
+    comparison,
     diffWarnings: message.warnings,
     inventory: view.desired ? message.objects.map(keyOf) : context.inventory,
   };
 }
 
 function comparedObjects(context: Context, message: MessageOf<typeof DiffComputed>): ObjectState[] {
-  const desired = context.view.desired!;
-  const cluster: Destination = { ...desired.destination, server: desired.destination.server ?? message.server };
   const known = new Map(context.objects.map((object) => [keyText(object.key), object]));
   const objects: ObjectState[] = [];
   for (const compared of message.objects) {
-    const allowed = objectAllowedIn(context, compared, cluster);
-    // What the project does not allow is invisible to pruning.
-    if (!allowed && compared.verdict === "Extra") continue;
-    const state = withNewerHealth(stateOf(compared), known.get(keyText(compared)));
-    objects.push(
-      allowed
-        ? state
-        : {
-            ...state,
-            status: "Unknown",
-            failure: failure(
-              "PROJECT_DENIED",
-              `AppProject ${context.view.ref.project} does not allow ${compared.group ? `${compared.group}/` : ""}${compared.kind} ${compared.name}`,
-            ),
-          },
-    );
+    if (isAllowed(context, compared)) {
+      objects.push(withNewerHealth(stateOf(compared), known.get(keyText(compared))));
+      continue;
+    }
+    // What the project does not allow and is in the cluster cannot be seen, not even to be pruned.
+    if (compared.verdict === "Extra") continue;
+    const { live: _live, health: _health, ...unseen } = stateOf(compared);
+    objects.push({ ...unseen, status: "Unknown", predicted: true, failure: projectDenial(context, compared) });
   }
   return objects;
 }
@@ -461,9 +454,6 @@ function stateOf(compared: ComparedObject): ObjectState {
     failure: compared.failure,
   };
 }
-
-export const objectAllowedIn = (context: Context, key: ObjectKey, cluster: Destination): boolean =>
-  objectAllowed(context.view.desired!.project, key, cluster);
 
 /** Objects whose status only the API server can tell. */
 export const suspects = (objects: readonly ObjectState[]): ObjectState[] =>

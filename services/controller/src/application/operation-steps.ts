@@ -10,11 +10,13 @@ import type { EventOf } from "./events.ts";
 import { judgeHeldBack } from "./held-back.ts";
 import { applyPredictions, requestId } from "./look.ts";
 import { pauseAfterStep } from "./deadline.ts";
+import { denials } from "./gate.ts";
 import { runningState } from "./operation-state.ts";
 import {
   DEGRADED_GRACE_MS,
   advance,
   applyFailed,
+  failed,
   hookProgress,
   isSelected,
   lost,
@@ -24,6 +26,7 @@ import {
   type Next,
 } from "./sync-plan.ts";
 
+const INVALID_MESSAGE = "one or more synchronization tasks are not valid";
 const DRY_RUN_MESSAGE = "one or more objects failed to apply (dry run)";
 
 export function sendStep(context: Context, at: number): Partial<Context> {
@@ -112,7 +115,7 @@ export function planStep(context: Context, at: number): Partial<Context> {
   const { waiting } = context.operation!;
   const graceOver = waiting !== undefined && waiting.since + DEGRADED_GRACE_MS <= at;
   const before: Operation = { ...context.operation!, ...(graceOver && { waiting: { ...waiting, graceOver } }) };
-  const next = advance({ ...context, operation: before });
+  const next = gated(context, advance({ ...context, operation: before }));
   const operation: Operation = { ...before, next, waiting: waitingFor(before, next, at) };
   if (next.kind !== "done") operation.failing = next.failing ?? before.failing;
   else operation.outcome = next.outcome;
@@ -126,6 +129,16 @@ export function planStep(context: Context, at: number): Partial<Context> {
     ...(next.kind === "wait" && { operationState: runningState(context, operation, next.message) }),
   };
 }
+
+/** The AppProject may be another since the objects were compared. */
+function gated(context: Context, next: Next): Next {
+  if (next.kind !== "apply") return next;
+  const denied = denials(context, [...next.apply, ...next.prunes, ...next.hooks.map(({ key }) => key)]);
+  return denied.length > 0 ? { kind: "done", outcome: next.failing ?? notAllowed(denied) } : next;
+}
+
+const notAllowed = (denied: readonly Failure[]) =>
+  failed(`${INVALID_MESSAGE}: ${denied.map(failureText).slice(0, 3).join("; ")}`, denied, false);
 
 /** Since when this very step is waited for, however often it is planned anew. */
 function waitingFor({ waiting }: Operation, next: Next, at: number): Operation["waiting"] {

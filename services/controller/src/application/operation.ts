@@ -1,15 +1,14 @@
 // Steps of an operation as a whole (pure): decided, begun, tried again, ended.
-import { failure, type Failure } from "@driftless/contracts/failure";
 import type { ResourceResult } from "@driftless/contracts/application";
 import type { PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { SyncState } from "@driftless/contracts/pipeline/6-application";
-import { keyForPeople } from "@driftless/manifests/resource-key";
 import { mergeWishes, type Context, type ObjectState, type Operation } from "./context.ts";
 import { decide } from "./decision.ts";
 import { PINNED_CONDITION } from "./after-failure.ts";
 import { operationDeadline } from "./deadline.ts";
 import { heldBackWish } from "./held-back.ts";
-import { HOPS_BACK_MAX, objectAllowedIn, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
+import { denials, namespaceToMake } from "./gate.ts";
+import { HOPS_BACK_MAX, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
 import { massPrune } from "./prune-confirmation.ts";
 import { hookResult, leftBehind, runningState, toldUnchanged } from "./operation-state.ts";
 import { retryDelayMs } from "./retry-delay.ts";
@@ -43,7 +42,10 @@ function attempt(context: Context, begun: Omit<Operation, "hooks" | "layout" | "
   const toPredict = predictable(context.objects, begun);
   return {
     hooks,
-    hookFailures: deniedHooks(context, hooks),
+    hookFailures: denials(context, [
+      ...hooks.map(({ key }) => key),
+      ...namespaceToMake(context, begun.options.createNamespace),
+    ]),
     layout: layoutOf(context.objects, { ...begun, hooks }),
     massPrune: massPrune(context, begun),
     toPredict,
@@ -61,16 +63,6 @@ function attempt(context: Context, begun: Omit<Operation, "hooks" | "layout" | "
     outcome: undefined,
     results: [],
   };
-}
-
-function deniedHooks(context: Context, hooks: readonly HookRun[]): Failure[] {
-  const { destination } = context.view.desired!;
-  const cluster = { ...destination, server: destination.server ?? context.comparison?.server };
-  return hooks
-    .filter(({ key }) => !objectAllowedIn(context, key, cluster))
-    .map(({ key }) =>
-      failure("PROJECT_DENIED", `AppProject ${context.view.ref.project} does not allow ${keyForPeople(key)}`),
-    );
 }
 
 /** Results of the attempt that is taken up again. */

@@ -14,13 +14,15 @@ import type { AppRef, Destination, ObjectKey } from "@driftless/contracts/identi
 import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
 import type { BuildEnvironment, SourceOptions } from "@driftless/contracts/pipeline/3-render";
 import type { IgnoreRule, ResourceFilter, Target } from "@driftless/contracts/pipeline/4-diff";
-import type { AppProject, AppProjectSpec } from "@driftless/contracts/project";
+import type { AppProjectSpec } from "@driftless/contracts/project";
 import { repositoryHash } from "@driftless/contracts/repository";
 import { shardOf } from "@driftless/contracts/subject";
 import { cascadeOf } from "./finalizers.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { APPROVED_ANNOTATION } from "./approval.ts";
-import { projectDenies, unsupportedInProject } from "./project.ts";
+import type { GlobalProject } from "../global-projects.ts";
+import type { EffectiveProject } from "../projects.ts";
+import { inNamespaces, projectDenies, unsupportedInProject, wrongInProject, type ProjectCluster } from "./project.ts";
 import { ignoreRulesOf, wrongIgnoreRules } from "./ignore-rules.ts";
 import { POLICY_USUAL, appPolicy, type AppPolicy, type Policy } from "./policy.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
@@ -48,6 +50,9 @@ export interface Settings {
   ignoreRules: IgnoreRule[];
   /** From argocd-cmd-params-cm; Argo CD's defaults when absent. */
   policy?: Policy;
+  globalProjects?: GlobalProject[];
+  /** What argocd-cm asks of every Application and is not honoured, or cannot be read. */
+  refused?: Failure[];
 }
 
 export interface RetryPolicy {
@@ -69,6 +74,7 @@ export interface Desired {
   environment: BuildEnvironment;
   buildOptions?: string;
   destination: Destination;
+  cluster: ProjectCluster;
   project: AppProjectSpec;
   automated?: { prune: boolean; selfHeal: boolean; allowEmpty: boolean };
   syncOptionTexts: string[];
@@ -134,8 +140,9 @@ const RENDER_GENERATION = 3;
 
 export function viewOf(
   raw: unknown,
-  projectOf: (name: string) => AppProject | undefined,
+  projectOf: (name: string) => EffectiveProject | undefined,
   settings: Settings,
+  clusterOf: (destination: Destination) => ProjectCluster | undefined = (destination) => destination,
 ): AppView | undefined {
   const reading = readLeniently(Application, raw);
   if (reading.kind === "unreadable") return undefined;
@@ -148,12 +155,13 @@ export function viewOf(
     project: app.spec?.project || "default",
   };
   const project = projectOf(ref.project);
+  const around: Around = { settings, project, cluster: clusterOf(app.spec?.destination ?? {}) };
   // A status that somebody wrote by hand is not the spec: what is wrong there is left out silently.
   const wrong = reading.problems.filter((problem) => problem.path.startsWith("spec"));
   const annotations = metadata.annotations ?? {};
   const paced = appPolicy(annotations, settings.policy ?? POLICY_USUAL);
-  const blocked = wrong.length > 0 ? wrong.map(specInvalid) : [...specFailures(app, ref, project), ...paced.wrong];
-  const desired = blocked.length === 0 ? desiredOf(app, ref, project!.spec ?? {}, settings) : undefined;
+  const blocked = wrong.length > 0 ? wrong.map(specInvalid) : [...specFailures(app, ref, around), ...paced.wrong];
+  const desired = blocked.length === 0 ? desiredOf(app, ref, around) : undefined;
   return {
     ref,
     shard: shardOf(ref.namespace, ref.name),
@@ -166,6 +174,7 @@ export function viewOf(
     desiredHash: hash([
       app.spec ?? null,
       desired?.project ?? null,
+      desired?.cluster,
       desired?.tracking,
       desired?.resourceFilter,
       desired?.ignoreRules,
@@ -174,7 +183,7 @@ export function viewOf(
       blocked,
     ]),
     sourceHash: sourceHashOf(desired),
-    requested: requestedOf(app, ref, project, settings),
+    requested: requestedOf(app, ref, around),
     operation: app.operation,
     operationHash: app.operation ? hash(app.operation) : "",
     refresh: refreshAsked(annotations),
@@ -200,26 +209,31 @@ export function refreshAsked(annotations: Readonly<Record<string, string>>): str
 
 const sourceHashOf = (desired: Desired | undefined): string => hash([desired?.source ?? null, desired?.parametersHash]);
 
-function requestedOf(
-  app: Application,
-  ref: AppRef,
-  project: AppProject | undefined,
-  settings: Settings,
-): Requested | undefined {
+/** Of the Application itself nothing is here. */
+interface Around {
+  settings: Settings;
+  project: EffectiveProject | undefined;
+  /** Absent where nobody knows it: the comparison will say so. */
+  cluster: ProjectCluster | undefined;
+}
+
+function requestedOf(app: Application, ref: AppRef, around: Around): Requested | undefined {
   const { operationState } = app.status ?? {};
   const running = operationState?.phase === "Running" ? operationState.operation : undefined;
   const source = (app.operation ?? running)?.sync?.source;
   if (!source) return undefined;
   const other: Application = { ...app, spec: { ...app.spec, source } };
-  const failures = specFailures(other, ref, project);
-  const desired = failures.length === 0 ? desiredOf(other, ref, project!.spec ?? {}, settings) : undefined;
+  const failures = specFailures(other, ref, around);
+  const desired = failures.length === 0 ? desiredOf(other, ref, around) : undefined;
   return { desired, sourceHash: sourceHashOf(desired), failures };
 }
 
 const specInvalid = (problem: { path: string; message: string }): Failure =>
   failure("SPEC_INVALID", problem.message, { path: problem.path });
 
-function specFailures(app: Application, ref: AppRef, project: AppProject | undefined): Failure[] {
+function specFailures(app: Application, ref: AppRef, around: Around): Failure[] {
+  const { refused = [] } = around.settings;
+  if (refused.length > 0) return refused;
   const unsupported = unsupportedInApplication(app);
   if (unsupported.length > 0) {
     return unsupported.map((path) => failure("UNSUPPORTED_FIELD", `not honoured yet: ${path}`, { path }));
@@ -253,16 +267,28 @@ function specFailures(app: Application, ref: AppRef, project: AppProject | undef
   }
   invalid.push(...wrongIgnoreRules(app.spec?.ignoreDifferences ?? []).map(specInvalid));
   if (invalid.length > 0) return invalid;
+  const refusing = projectFailures(ref, around);
+  if (refusing.length > 0) return refusing;
+  const { project, cluster } = around;
+  const wanted = { repoURL: source!.repoURL!, destination: destination!, cluster };
+  return projectDenies(ref.project, project?.spec ?? {}, wanted);
+}
+
+/** Why the project cannot be used at all, or not by this Application. */
+function projectFailures(ref: AppRef, { project, settings }: Around): Failure[] {
   if (!project) {
     return [failure("PROJECT_NOT_FOUND", `there is no AppProject "${ref.project}"`, { path: "spec.project" })];
   }
-  const spec = project.spec ?? {};
-  const rules = unsupportedInProject(ref.project, spec);
-  if (rules.length > 0) return rules;
-  return projectDenies(ref.project, spec, { repoURL: source!.repoURL!, destination: destination! });
+  const { spec = {}, failures = [] } = project;
+  if (ref.namespace !== settings.controlPlaneNamespace && !inNamespaces(spec.sourceNamespaces, ref.namespace)) {
+    const text = `application '${ref.name}' in namespace '${ref.namespace}' is not permitted to use project '${ref.project}'`;
+    return [failure("PROJECT_DENIED", text, { path: "spec.project" })];
+  }
+  return [...failures, ...unsupportedInProject(ref.project, spec), ...wrongInProject(ref.project, spec)];
 }
 
-function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, settings: Settings): Desired {
+function desiredOf(app: Application, ref: AppRef, { project: ofApp, settings, cluster }: Around): Desired {
+  const project = ofApp?.spec ?? {};
   const spec = app.spec!;
   const source = spec.source!;
   const { directory, helm, kustomize, plugin, tagPrefix } = source;
@@ -303,6 +329,7 @@ function desiredOf(app: Application, ref: AppRef, project: AppProjectSpec, setti
     environment,
     buildOptions,
     destination: { ...(server ? { server } : {}), ...(name ? { name } : {}), ...(namespace ? { namespace } : {}) },
+    cluster: cluster ?? spec.destination!,
     project,
     automated:
       automated && automated.enabled !== false
