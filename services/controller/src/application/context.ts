@@ -19,7 +19,7 @@ import type { Consents } from "@driftless/manifests/consent";
 import type { DeletionHook, DeletionNext } from "./deletion-plan.ts";
 import type { Wish } from "./events.ts";
 import type { Stage } from "./finalizers.ts";
-import { TERMINATED_MESSAGE, resumedOperation } from "./operation-record.ts";
+import { TERMINATED_MESSAGE, isFieldOfRunning, resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
 import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
 import { inventoryOf, type AppView, type Desired, type Requested, type RetryPolicy } from "./view.ts";
@@ -335,7 +335,7 @@ export function initialContext(input: Input): Context {
     diffWarnings: [],
     syncCondition: (status.conditions ?? []).find((condition) => condition.type === "SyncError"),
     request: resumed,
-    takenOperationHash: "",
+    takenOperationHash: isFieldOfRunning(view) ? view.operationHash : "",
     // The first look is one of those that it asks for (controller.ts).
     takenRefresh: view.desired && view.refresh,
     operationState: startingState(status.operationState, resumed, now),

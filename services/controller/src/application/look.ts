@@ -21,8 +21,8 @@ import {
 import { unsupportedInOperation } from "./unsupported.ts";
 import { decide, NONDETERMINISTIC, nondeterministic, verdictOf } from "./decision.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
-import { INFO, infoOf } from "./operation-record.ts";
 import { isAllowed, projectDenial } from "./gate.ts";
+import { INFO, infoOf, isFieldOfRunning } from "./operation-record.ts";
 import type { AppView, Desired } from "./view.ts";
 
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
@@ -124,7 +124,9 @@ export function updateView(context: Context, view: AppView, at: number): Partial
 /** The `operation` field: taken as a request, or refused by ending it, never left hanging. */
 export function takeRequest(context: Context, at: number): Partial<Context> {
   const { view } = context;
-  if (!view.operation || view.operationHash === context.takenOperationHash || context.request) return {};
+  if (!view.operation || view.operationHash === context.takenOperationHash) return {};
+  if (isFieldOfRunning(view)) return { takenOperationHash: view.operationHash };
+  if (context.request) return {};
   const refuse = (failures: readonly Failure[]): Partial<Context> => ({
     takenOperationHash: view.operationHash,
     operationState: endedBeforeBegin(view.operation!, failures, at),

@@ -835,7 +835,7 @@ describe("an operation that somebody asks for", () => {
     return play;
   };
 
-  test("looks at Git first, then syncs whatever it found, and takes the operation away with its record", () => {
+  test("looks at Git first, then syncs whatever it found, and takes the operation away with its outcome", () => {
     const play = asked({ sync: { prune: true }, initiatedBy: { username: "ada" } });
     expect(play.last("FetchSource")["freshness"]).toBe("latest");
     expect(
@@ -846,16 +846,55 @@ describe("an operation that somebody asks for", () => {
       .rendered()
       .compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.sync).toBe("Syncing");
-    expect(
-      applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch,
-    ).toMatchObject({ operation: null, status: { operationState: { phase: "Running" } } });
+    const patch = () =>
+      applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch;
+    // Argo CD's clients end an operation only where they see its field.
+    expect(patch()).toMatchObject({ status: { operationState: { phase: "Running" } } });
+    expect(patch()).not.toHaveProperty("operation");
     play
       .predicted([{ ...WEB, outcome: "creates" }])
       .recorded()
       .applied([{ ...WEB, outcome: "created" }]);
     expect(play.sync).toBe("Synced");
+    expect(patch()).toMatchObject({ operation: null, status: { operationState: { phase: "Succeeded" } } });
     expect(play.status()["operationState"].operation).toMatchObject({ initiatedBy: { username: "ada" } });
     expect(play.status()["history"].at(-1).initiatedBy).toEqual({ username: "ada" });
+  });
+
+  describe("by itself", () => {
+    const syncing = () => new Play(application({})).passTo([{ ...WEB, verdict: "Missing" }]);
+    const recorded = (play: Play) => application({}, { operation: play.status()["operationState"].operation });
+    const seen = (play: Play, over: Partial<Raw>) =>
+      play.send({ type: "ApplicationUpdated", view: view(application({}, { status: play.status(), ...over })) });
+
+    test("stands in the Application while it runs; what a watch tells of it late is no request", () => {
+      const play = syncing();
+      const { operation } = applicationPatch(play.context, application({}) as never, play.now)!.patch;
+      expect(operation).toMatchObject({ initiatedBy: { automated: true } });
+      expect(applicationPatch(play.context, recorded(play) as never, play.now)?.patch).not.toHaveProperty("operation");
+      const late = { operation: operation as Raw, status: play.status() };
+      play
+        .predicted([{ ...WEB, outcome: "creates" }])
+        .recorded()
+        .applied([{ ...WEB, outcome: "created" }]);
+      const written = application({}, late);
+      expect(applicationPatch(play.context, written as never, play.now)?.patch).toHaveProperty("operation", null);
+      seen(play, late);
+      expect(play.context.request).toBeUndefined();
+      expect(play.sync).toBe("Synced");
+    });
+
+    test("that somebody writes over while it runs is followed by what he asks for", () => {
+      const play = syncing();
+      const { operation } = applicationPatch(play.context, application({}) as never, play.now)!.patch;
+      seen(play, { operation: operation as Raw });
+      seen(play, { operation: { ...(operation as Raw), initiatedBy: { username: "ada" } } });
+      play
+        .predicted([{ ...WEB, outcome: "creates" }])
+        .recorded()
+        .applied([{ ...WEB, outcome: "created" }]);
+      expect(play.context.request?.field.initiatedBy).toEqual({ username: "ada" });
+    });
   });
 
   test("of an app in sync succeeds without applying anything", () => {

@@ -1,7 +1,8 @@
 // Operation record (pure): what of an operation stands in `status.operationState`, so that it can be gone on with.
 // Ours are in `operation.info` as driftless.io/…, because Argo CD's CRD prunes unknown fields elsewhere.
-import type { OperationField, ResourceResult } from "@driftless/contracts/application";
+import type { Application, OperationField, ResourceResult } from "@driftless/contracts/application";
 import { OPERATION_INFO } from "@driftless/contracts/pipeline/5-sync";
+import { canonicalJson } from "@driftless/kube/canonical-json";
 import type { Operation, OperationRequest } from "./context.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import { retryPolicy, type AppView } from "./view.ts";
@@ -44,6 +45,27 @@ export function withInfo(operation: Operation): OperationField {
     sync: { ...operation.field.sync, revision: operation.render.revision },
     info: [...theirs, ...values.map(([name, value]) => ({ name, value }))],
   };
+}
+
+/**
+ * The `operation` field stays as long as its operation runs, that of an automated one is written with its record: Argo
+ * CD's clients end only what they see there. Whether it is still that one, or somebody asks for another by now.
+ */
+export function isFieldOfRunning({ operation, status }: Pick<Application, "operation" | "status">): boolean {
+  const { phase, operation: record } = status?.operationState ?? {};
+  if (!operation || !record || (phase !== "Running" && phase !== "Terminating")) return false;
+  const asked = operation.sync?.revision === undefined ? withoutRevision(record) : record;
+  return canonicalJson(withoutInfo(operation)) === canonicalJson(withoutInfo(asked));
+}
+
+function withoutInfo({ info, ...rest }: OperationField): OperationField {
+  const theirs = (info ?? []).filter(({ name }) => !name?.startsWith(PREFIX));
+  return theirs.length > 0 ? { ...rest, info: theirs } : rest;
+}
+
+function withoutRevision({ sync = {}, ...rest }: OperationField): OperationField {
+  const { revision: _revision, ...others } = sync;
+  return { ...rest, sync: others };
 }
 
 /** An operation that the Application says is running: whoever began it, its step is done again under its id. */

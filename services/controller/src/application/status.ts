@@ -9,6 +9,7 @@ import { NONDETERMINISTIC, nondeterministic } from "./decision.ts";
 import { appHealth } from "./health.ts";
 import { stageOf, withHookFinalizers, type Stage } from "./finalizers.ts";
 import { followsGit, seconds } from "./look.ts";
+import { isFieldOfRunning } from "./operation-record.ts";
 import { predictionFailures } from "./operation-steps.ts";
 import { REFRESH_ANNOTATION, refreshAsked } from "./view.ts";
 
@@ -190,7 +191,8 @@ export function applicationPatch(context: Context, live: Application, now: numbe
   if (answered) patch["metadata"] = { annotations: { [REFRESH_ANNOTATION]: null } };
   const finalizers = finalizersOf(context, live.metadata.finalizers ?? []);
   if (finalizers) patch["metadata"] = { ...(patch["metadata"] as Json | undefined), finalizers };
-  if (operationTaken(context) && live.operation) patch["operation"] = null;
+  if (context.operation && !live.operation) patch["operation"] = context.operationState?.operation;
+  else if (live.operation && isOperationOver(context, live)) patch["operation"] = null;
   // Another commit that changes nothing for this app is told with its next write (DESIGN §3).
   const revisionOnly =
     Object.keys(status).length === 1 && isObject(status["sync"]) && Object.keys(status["sync"]).join() === "revision";
@@ -225,7 +227,7 @@ function finalizersOf(context: Context, live: readonly string[]): string[] | und
 /** An absent list and an empty one are the same to a reader. */
 const emptyOf = (value: unknown): unknown => (Array.isArray(value) && value.length === 0 ? value : undefined);
 
-const operationTaken = ({ view, takenOperationHash, request }: Context): boolean =>
-  view.operationHash !== "" &&
-  view.operationHash === takenOperationHash &&
-  (request === undefined || request.resumed !== undefined);
+const isOperationOver = ({ view, takenOperationHash, request, operation }: Context, live: Application): boolean =>
+  operation === undefined &&
+  request === undefined &&
+  ((view.operationHash !== "" && view.operationHash === takenOperationHash) || isFieldOfRunning(live));
