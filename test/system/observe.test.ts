@@ -1,6 +1,7 @@
 // Driftless beside a running Argo CD: with --observe it judges every Application and tells where it would judge or act
 // differently from the status that Argo CD wrote, and nothing at all is written: no object has another resourceVersion,
 // and no request that could write passes to the API server.
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ApplicationObserved } from "@driftless/contracts/pipeline/6-application";
@@ -21,17 +22,21 @@ let before: Map<string, string>;
 /** An Application as Argo CD leaves it: its objects applied and tracked, its status written. */
 async function deployed(
   name: string,
-  options: { found?: object; inGit?: string; spec?: object; metadata?: object; live?: string } = {},
+  options: { found?: object; inGit?: string; spec?: object; metadata?: object; live?: Record<string, string> } = {},
 ): Promise<void> {
   const { world } = use;
   const manifest = (data: string) => configMap("settings", { key: data });
   const { url, sha } = await world.git.createRepository(name, {
     "app/cm.yaml": options.inGit ?? manifest("one"),
   });
-  const tracking = `argocd.argoproj.io/tracking-id=${name}:/ConfigMap:${name}/settings`;
+  const tracking = { "argocd.argoproj.io/tracking-id": `${name}:/ConfigMap:${name}/settings` };
   await kubectl(world, "create", "namespace", name);
-  await kubectl(world, "create", "-n", name, "configmap", "settings", `--from-literal=key=${options.live ?? "one"}`);
-  await kubectl(world, "annotate", "-n", name, "configmap", "settings", tracking, "--field-manager=argocd-controller");
+  const file = join(world.home, `${name}.json`);
+  const metadata = { name: "settings", namespace: name, annotations: tracking };
+  const data = options.live ?? { key: "one" };
+  await writeFile(file, JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata, data }));
+  // Client-side, as Argo CD does unless told otherwise.
+  await kubectl(world, "apply", "-f", file, "--field-manager=argocd-controller");
   await world.applications.create({ name, repoURL: url, path: "app", syncOptions: [], ...options.metadata });
   if (options.spec) await world.applications.patch(name, { spec: options.spec });
   const source = { repoURL: url, path: "app", targetRevision: "main" };
@@ -73,12 +78,17 @@ beforeAll(async () => {
 
   await Promise.all([
     deployed("same"),
-    deployed("drifted", { live: "by-hand" }),
-    deployed("manual", { live: "by-hand", spec: { syncPolicy: { automated: null } }, found: differs("manual") }),
+    deployed("drifted", { live: { key: "by-hand" } }),
+    deployed("removed", { live: { key: "one", gone: "from Git" }, found: differs("removed") }),
+    deployed("manual", {
+      live: { key: "by-hand" },
+      spec: { syncPolicy: { automated: null } },
+      found: differs("manual"),
+    }),
     deployed("broken", { inGit: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [" }),
     deployed("leaving", { metadata: { finalizers: [FINALIZER] } }),
     deployed("running", {
-      live: "by-hand",
+      live: { key: "by-hand" },
       found: { operationState: { phase: "Running", startedAt: "2026-01-01T00:00:00Z", operation: { sync: {} } } },
     }),
   ]);
@@ -166,10 +176,23 @@ test("the same difference seen by both is no disagreement, and an operation aske
   expect(observation).toMatchObject({ agrees: true, ours: { sync: "OutOfSync" }, would: { act: "wait" } });
 });
 
+test("a field that Git no longer has, and only Argo CD's client-side apply set, differs for both", async () => {
+  expect(await observationOf("removed")).toMatchObject({
+    ours: { sync: "OutOfSync" },
+    disagreements: [],
+    would: { act: "sync" },
+    resources: [{ name: "settings", fields: [{ path: "data.gone" }] }],
+  });
+});
+
 test("what cannot be rendered is told with its code", async () => {
   expect(await observationOf("broken")).toMatchObject({
     agrees: false,
-    ours: {},
+    ours: { sync: "Unknown" },
+    disagreements: [
+      { field: "sync.status", found: "Synced", ours: "Unknown" },
+      { field: "conditions[ComparisonError]", ours: expect.stringContaining("[MANIFEST_INVALID]") },
+    ],
     conditions: [{ type: "ComparisonError", message: expect.stringContaining("[MANIFEST_INVALID]") }],
   });
 });
@@ -208,7 +231,14 @@ test("what Argo CD does then is taken up: it syncs, and the two agree", async ()
     "-p",
     '{"data":{"key":"one"}}',
   );
-  await eventually("they agree", async () => (await observe("drifted")).code === 0);
+  let last = "";
+  await eventually("they agree", async () => {
+    const { code, stdout } = await observe("drifted", "-o", "json");
+    last = stdout;
+    return code === 0;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}\n${last}`);
+  });
 });
 
 test("without --observe no process starts here, however it is started", async () => {

@@ -88,6 +88,15 @@ test("legacy-only are the fields that nobody keeps: not Git, not another manager
   ]);
 });
 
+test("a map of which another manager took every member does not go, as long as Git has some of it", () => {
+  const live = object([
+    entry("kubectl-client-side-apply", "Update", { "f:data": { ".": {} } }),
+    entry("kubectl-patch", "Update", { "f:data": { "f:key": {} } }),
+  ]);
+  const predicted = object([entry("argocd-controller", "Apply", { "f:data": { "f:key": {} } })]);
+  expect(legacyOnlyFields(live, predicted)).toEqual([]);
+});
+
 test("what the API server only defaulted does not count, where last-applied tells", () => {
   const annotations = { [LAST_APPLIED]: JSON.stringify({ spec: { ports: [{ port: 80 }], asked: 1 } }) };
   const fields = {

@@ -52,12 +52,18 @@ export function legacyOnlyFields(live: KubeObject, predicted: KubeObject, fieldM
   const paths = new Set<string>();
   for (const entry of legacy) {
     for (const path of leafPaths(parseFieldsV1(entry.fieldsV1))) {
-      if (path.includes(LAST_APPLIED) || coversPath(kept, path)) continue;
+      // A thing whose members are kept stays: its existence is all that is left to the legacy entry then.
+      if (path.includes(LAST_APPLIED) || coversPath(kept, path) || holdsAny(path, kept)) continue;
       if (asked && !hasPath(asked, entry.fieldsV1, path)) continue;
       paths.add(path);
     }
   }
   return [...paths].toSorted();
+}
+
+function holdsAny(path: string, kept: ReadonlySet<string>): boolean {
+  for (const one of kept) if (one.startsWith(`${path}.`) || one.startsWith(`${path}[`)) return true;
+  return false;
 }
 
 /** Entries of kubectl's and Argo CD's client-side apply, and of whoever else wrote the last-applied annotation. */

@@ -52,11 +52,13 @@ export function observationOf(context: Context, live: Application, now: number):
   const found = live.status ?? {};
   const ours = statusOf(context, found, now) as ApplicationStatus;
   const conditions = conditionsOf(context);
-  const compared = ours.sync?.status !== undefined;
+  const compared = ours.resources !== undefined;
   if (!compared && conditions.length === 0) return undefined;
-  const disagreements = compared
-    ? [...disagreementsOf(context, found, ours), ...conditionsThatDiffer(found.conditions ?? [], conditions)]
-    : conditions.map(({ type, message }) => ({ field: `conditions[${type}]`, ours: message }));
+  const disagreements = [
+    ...syncThatDiffers(context, found, ours),
+    ...(compared ? objectsThatDiffer(context, found, ours) : []),
+    ...conditionsThatDiffer(found.conditions ?? [], conditions),
+  ];
   const would = wouldDo(context, live, now);
   const differing = context.objects.filter(({ status, fields }) => status !== "Synced" || fields.length > 0);
   return {
@@ -64,7 +66,7 @@ export function observationOf(context: Context, live: Application, now: number):
     at: rfc3339(now),
     agrees: disagreements.length === 0 && would.act !== "sync",
     found: { ...judgement(found), ...(found.operationState?.phase && { operation: found.operationState.phase }) },
-    ours: compared ? judgement(ours) : {},
+    ours: judgement({ ...ours, ...(compared ? {} : { sync: { status: ours.sync?.status } }) }),
     would,
     disagreements: disagreements.slice(0, TOLD_MAX),
     disagreementsTotal: disagreements.length,
@@ -86,12 +88,17 @@ const judgement = ({ sync, health }: ApplicationStatus) => ({
   ...(sync?.revision !== undefined && { revision: sync.revision }),
 });
 
-function disagreementsOf(context: Context, found: ApplicationStatus, ours: ApplicationStatus): Disagreement[] {
+/** Another revision alone is none: a commit that changes nothing for the app is told late by the one, early by the other. */
+function syncThatDiffers(context: Context, found: ApplicationStatus, ours: ApplicationStatus): Disagreement[] {
+  // Of one that is refused nothing is judged.
+  if (ours.sync === undefined) return [];
   const worst = context.objects.find(({ status }) => status === ours.sync?.status);
-  const sync = whyOf(worst) && `${worst!.key.kind}/${worst!.key.name}: ${whyOf(worst)}`;
+  const why = whyOf(worst) && `${worst!.key.kind}/${worst!.key.name}: ${whyOf(worst)}`;
+  return differ("sync.status", found.sync?.status, ours.sync.status, why || context.failed?.failures[0]?.message);
+}
+
+function objectsThatDiffer(context: Context, found: ApplicationStatus, ours: ApplicationStatus): Disagreement[] {
   return [
-    // Another revision alone is none: a commit that changes nothing for the app is told late by the one, early by the other.
-    ...differ("sync.status", found.sync?.status, ours.sync?.status, sync || context.failed?.failures[0]?.message),
     ...differ("health.status", found.health?.status, ours.health?.status, ours.health?.message),
     ...resourcesThatDiffer(context, found.resources ?? [], ours.resources ?? []),
   ];
