@@ -1,8 +1,8 @@
 // Whose an object is: the three tracking methods, installation ids, shared and excluded objects (contract §6).
 import { expect, test } from "vitest";
-import { configMap, eventually, kubectl, kubectlJson, useWorld } from "../harness/story.ts";
+import { configMap, deployment, eventually, kubectl, kubectlJson, service, useWorld } from "../harness/story.ts";
 
-const use = useWorld();
+const use = useWorld({ settings: { "timeout.reconciliation": "2s" } });
 const ID = "argocd.argoproj.io/tracking-id";
 const INSTALLATION = "argocd.argoproj.io/installation-id";
 const INSTANCE = "app.kubernetes.io/instance";
@@ -193,4 +193,53 @@ test("an excluded object in Git is told, and neither applied nor compared nor pr
   const { data } = await kubectlJson(world, "get", "-n", "excluded", "secret", "password");
   expect(Buffer.from(data.key, "base64").toString()).toBe("theirs");
   await setting({ "resource.exclusions": null });
+});
+
+test("what belongs to no Application is told where its AppProject asks for it, and only then", async () => {
+  const { world } = use;
+  const project = (name: string, orphanedResources?: Record<string, unknown>) =>
+    world.client.request({
+      method: "POST",
+      path: "/apis/argoproj.io/v1alpha1/namespaces/argocd/appprojects",
+      body: JSON.stringify({
+        apiVersion: "argoproj.io/v1alpha1",
+        kind: "AppProject",
+        metadata: { name },
+        spec: {
+          sourceRepos: ["*"],
+          destinations: [{ namespace: "*", server: "*" }],
+          clusterResourceWhitelist: [{ group: "*", kind: "*" }],
+          ...(orphanedResources && { orphanedResources }),
+        },
+      }),
+    });
+  await project("watchful", { warn: true, ignore: [{ kind: "ConfigMap", name: "known-*" }] });
+  await project("careless", { warn: false });
+  const files = { "web.yaml": deployment("web"), "service.yaml": service("web") };
+  await synced(
+    "careless",
+    { "cm.yaml": configMap("settings") },
+    { project: "careless", destinationNamespace: "orphans" },
+  );
+  await synced("watchful", files, { project: "watchful", destinationNamespace: "orphans" });
+  for (const name of ["known-one", "stray"]) await kubectl(world, "create", "configmap", "-n", "orphans", name);
+  const warnings = async (name: string) => {
+    await kubectl(world, "annotate", "-n", "argocd", "application", name, "argocd.argoproj.io/refresh=normal");
+    const app = await world.applications.until(
+      name,
+      "refreshed",
+      ({ metadata }) => !metadata.annotations?.["argocd.argoproj.io/refresh"],
+    );
+    return (app.status?.conditions ?? []).map(({ type, message }) => `${type}: ${message}`);
+  };
+  expect(await warnings("watchful")).toEqual([
+    "OrphanedResourceWarning: [ORPHANED_RESOURCES] Application has 1 orphaned resource: ConfigMap/stray",
+  ]);
+  expect(await warnings("careless")).toEqual([]);
+  await kubectl(world, "delete", "configmap", "-n", "orphans", "stray");
+  // Nobody asks: the namespace is surveyed by itself.
+  await kubectl(world, "create", "configmap", "-n", "orphans", "later");
+  await world.applications.until("watchful", "surveyed again", ({ status }) =>
+    (status?.conditions ?? []).some(({ message }) => message.includes("ConfigMap/later")),
+  );
 });

@@ -32,7 +32,9 @@ export const AppProjectSpec = z.looseObject({
   syncWindows: z.array(z.looseObject({})).optional(),
   signatureKeys: z.array(z.looseObject({})).optional(),
   sourceIntegrity: z.looseObject({}).optional(),
-  orphanedResources: z.looseObject({}).optional(),
+  orphanedResources: z
+    .looseObject({ warn: z.boolean().optional(), ignore: z.array(ProjectKind).optional() })
+    .optional(),
   destinationServiceAccounts: z.array(z.looseObject({})).optional(),
   sourceNamespaces: z.array(text).optional(),
   permitOnlyProjectScopedClusters: z.boolean().optional(),

@@ -54,6 +54,7 @@ import { createClusterBook, stillHolds } from "./cluster-book.ts";
 import type { Effect } from "./application/effects.ts";
 import type { Wish } from "./application/events.ts";
 import { wish } from "./application/look.ts";
+import { asksForOrphans } from "./application/orphans.ts";
 import { inNamespaces } from "./application/project.ts";
 import { POLICY_USUAL, type Policy } from "./application/policy.ts";
 import { conditionsOf } from "./application/status.ts";
@@ -83,6 +84,7 @@ export interface ControllerContext {
 const ACTIVE_MAX = 400;
 /** Every request has been answered or given up long before. */
 const STUCK_MS = 3 * 60_000;
+const ORPHANS_MS = 120_000;
 const FORGET_DEADLINE_MS = 60_000;
 /** So many poll intervals without a look at a repository mean that its fetcher does not poll. */
 const SILENT_INTERVALS = 3;
@@ -116,6 +118,7 @@ class Controller implements Service {
   private applicationNamespaces: readonly string[] = [];
   private foreignApplications?: Watch;
   private cancelHard?: () => void;
+  private cancelOrphans?: (() => void) | undefined;
   private readonly problemsTold = new Set<string>();
   private shards: readonly number[] = [];
   private emptyManifestsDigest = "";
@@ -194,6 +197,7 @@ class Controller implements Service {
     for (const object of this.objects.values()) this.follow(object);
     this.afterReconnect();
     this.watchdog();
+    this.lookForOrphans();
   }
 
   /** What every writing start makes sure of: that nobody else is in charge here, and that there is what is watched. */
@@ -221,6 +225,7 @@ class Controller implements Service {
     for (const unsubscribe of this.unsubscribe) unsubscribe();
     this.cancelHard?.();
     this.foreignApplications?.stop();
+    this.cancelOrphans?.();
     for (const watch of this.watches) watch.stop();
     await this.relisten;
     await Promise.all([...this.facts, ...this.listening].map((consumption) => consumption.stop()));
@@ -676,6 +681,19 @@ class Controller implements Service {
       this.watchdog();
     });
     this.unsubscribe.push(cancel);
+  }
+
+  /** No event tells of what belongs to nobody; where an AppProject asks for it, the namespaces are surveyed now and then. */
+  private lookForOrphans(): void {
+    const { clock } = this.context;
+    const cancel = clock.setTimer(Math.max(1_000, this.settings.pollIntervalMs || ORPHANS_MS), () => {
+      if (this.stopped) return;
+      const asked = wish("poll", clock.now(), { detail: "orphaned resources" }, { from: "diff", lane: "bulk" });
+      for (const uid of this.host.uids()) if (asksForOrphans(this.host.contextOf(uid)!)) this.look(uid, asked);
+      this.cancelOrphans = undefined;
+      this.lookForOrphans();
+    });
+    this.cancelOrphans = cancel;
   }
 
   /** `timeout.hard.reconciliation`: every so often nothing that is kept counts. */

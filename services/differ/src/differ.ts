@@ -31,6 +31,7 @@ import { resolveDesired, type DesiredHook, type DesiredSet, type ExcludedObject 
 import { clusterFailure } from "@driftless/kube/cluster-failure";
 import { NAMESPACES, type ApiResource } from "@driftless/kube/resource";
 import { decodeManifests } from "@driftless/manifests/manifests-blob";
+import { keyText } from "@driftless/manifests/resource-key";
 import { isExcluded } from "@driftless/manifests/resource-filter";
 import { trackingName } from "@driftless/manifests/tracking";
 import type { Clock } from "@driftless/process/clock";
@@ -41,6 +42,7 @@ import { Histogram, type Logger, type Registry } from "@driftless/process/teleme
 import { createVersions } from "./cluster-versions.ts";
 import { compare, type KindView } from "./compare.ts";
 import { createLiveState, type KindUse, type LiveChange, type LiveState } from "./live-state.ts";
+import { createSurveyor, orphansIn, type Surveyor } from "./orphans.ts";
 import { openRecordBook, type RecordBook } from "./record-book.ts";
 import { objectId } from "./seen.ts";
 
@@ -57,18 +59,20 @@ export interface DifferContext {
 type Command = MessageOf<typeof ComputeDiff>;
 type Computed = Pick<
   MessageOf<typeof DiffComputed>,
-  "server" | "objects" | "hooks" | "awaited" | "namespaceMissing" | "images" | "warnings"
+  "server" | "objects" | "hooks" | "awaited" | "namespaceMissing" | "images" | "orphans" | "warnings"
 >;
 type Outcome = { kind: "computed"; diff: Computed } | { kind: "failed"; failures: [Failure, ...Failure[]] };
 
 interface Differ extends DifferContext {
   live: LiveState;
   records: RecordBook;
+  surveyor: Surveyor;
 }
 
 /** Time kept for comparing and answering, out of a command's deadline. */
 const ANSWER_MS = 2_000;
 const EXCLUDED_TOLD_MAX = 10;
+const ORPHANS_TOLD_MAX = 500;
 
 export async function startDiffer(context: DifferContext): Promise<Service> {
   const { bus, clock, logger, metrics, config } = context;
@@ -111,7 +115,8 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
     const lookup = await context.clusters.find({ server });
     if (lookup.kind === "ok") lookup.cluster.discovery.invalidate();
   };
-  const differ: Differ = { ...context, live, records };
+  const surveyor = createSurveyor(context.clusters.controlPlane, config.namespace);
+  const differ: Differ = { ...context, live, records, surveyor };
 
   const results = await follow(bus, {
     stream: STREAMS.results,
@@ -276,6 +281,8 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
     tracking: target,
   });
 
+  const orphans =
+    command.orphans && namespace !== "" ? await orphansOf(differ, command, { cluster, desired }) : undefined;
   const namespaces = needsNamespace ? live.view(cluster, NAMESPACES) : undefined;
   const brought = desired.objects.some(({ prepared: { key } }) => key.kind === "Namespace" && key.name === namespace);
   return {
@@ -288,6 +295,7 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
         awaited: awaited.flatMap(({ key, found }) => awaitedObject(key, found, (kind) => live.view(cluster, kind))),
       }),
       namespaceMissing: namespaces?.kind === "listed" && !brought && !namespaces.get("", namespace),
+      ...(orphans && { orphans: orphans.slice(0, ORPHANS_TOLD_MAX) }),
       images: [...new Set(desired.objects.flatMap(({ prepared }) => prepared.images))].toSorted(),
       warnings: [
         ...desired.objects.flatMap(({ prepared: { warnings, file, line } }) =>
@@ -297,6 +305,23 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
       ],
     },
   };
+}
+
+async function orphansOf(
+  { surveyor }: Differ,
+  { lane, target, inventory, orphans }: Command,
+  { cluster, desired }: { cluster: Cluster; desired: DesiredSet },
+): Promise<ObjectKey[] | undefined> {
+  const survey = await surveyor.survey(cluster, target.destination.namespace ?? "", { fresh: lane === "now" });
+  if (!survey) return undefined;
+  const own = [...inventory, ...[...desired.objects, ...desired.hooks].map(({ prepared }) => prepared.key)];
+  return orphansIn(survey, {
+    tracking: target,
+    own: new Set([...own, ...desired.skipped].map(keyText)),
+    ignore: orphans?.ignore ?? [],
+    server: cluster.server,
+    resourceFilter: target.resourceFilter,
+  });
 }
 
 const excludedWarning = ({ key, file, line }: ExcludedObject): Failure =>

@@ -70,6 +70,14 @@ export type SyncPhase = z.infer<typeof SyncPhase>;
 export const HookPhase = z.enum([...SyncPhase.options, "PreDelete", "PostDelete"]);
 export type HookPhase = z.infer<typeof HookPhase>;
 
+/** Which objects without an Application are not told of: globs; an absent kind or name is every one, an absent group the core one. */
+export const OrphanRule = z.looseObject({
+  group: z.string().optional(),
+  kind: z.string().optional(),
+  name: z.string().optional(),
+});
+export type OrphanRule = z.infer<typeof OrphanRule>;
+
 export const ComputeDiff = defineMessage({
   name: "ComputeDiff",
   kind: "command",
@@ -79,6 +87,8 @@ export const ComputeDiff = defineMessage({
     inventory: z.array(ObjectKey),
     /** Hooks under way and objects being deleted: watched too, and told as they are, never compared. */
     awaited: z.array(ObjectKey).optional(),
+    /** Also look for objects of the destination namespace that belong to no Application. */
+    orphans: z.looseObject({ ignore: z.array(OrphanRule) }).optional(),
   }),
   subject: (m) => subject("cmd", "diff", m.lane),
   messageId: (m) => m.requestId,
@@ -159,6 +169,8 @@ export const DiffComputed = defineMessage({
     /** The destination namespace does not exist. */
     namespaceMissing: z.boolean(),
     images: z.array(z.string()),
+    /** Where they were asked for and could be looked for; at most a few hundred. */
+    orphans: z.array(ObjectKey).optional(),
     warnings: z.array(Failure),
   }),
   subject: (m) => subject("res", m.shard, "diff"),

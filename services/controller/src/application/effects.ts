@@ -15,6 +15,7 @@ import { brokenRender, inputsDigestOf, knownRender, requestId, rfc3339, suspects
 import { isApproved } from "./approval.ts";
 import { deletionReleases } from "./deletion-plan.ts";
 import { denials } from "./gate.ts";
+import { asksForOrphans } from "./orphans.ts";
 import { conditionsOf } from "./status.ts";
 import { planned, plannedHook, releases } from "./sync-plan.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
@@ -146,6 +147,9 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       ...passRequest(context, at),
       target: target(context, (context.pass!.render ?? context.render)!.manifestsDigest),
       inventory: [...context.inventory],
+      ...(asksForOrphans(context) && {
+        orphans: { ignore: context.view.desired!.project.orphanedResources?.ignore ?? [] },
+      }),
     }),
 
   predictSuspects: (context, _event, at) =>

@@ -1,6 +1,6 @@
 // Steps of the refresh region (pure): what a pass through fetch, render and diff makes of the context.
 import { failure, failureText, isPassing, isRetryable, type Failure } from "@driftless/contracts/failure";
-import type { Cause } from "@driftless/contracts/identity";
+import type { Cause, ObjectKey } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
 import { usesCluster } from "@driftless/contracts/pipeline/3-render";
@@ -23,6 +23,7 @@ import { decide, NONDETERMINISTIC, nondeterministic, verdictOf } from "./decisio
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { isAllowed, projectDenial } from "./gate.ts";
 import { INFO, infoOf, isFieldOfRunning } from "./operation-record.ts";
+import { orphansWarning } from "./orphans.ts";
 import type { AppView, Desired } from "./view.ts";
 
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
@@ -404,10 +405,14 @@ export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Pa
     objects: comparedObjects({ ...context, comparison }, message),
     hooks: message.hooks ?? [],
     comparison,
-    diffWarnings: message.warnings,
+    diffWarnings: [...message.warnings, ...orphansWarning(orphansOf({ ...context, comparison }, message))],
     inventory: view.desired ? message.objects.map(keyOf) : context.inventory,
   };
 }
+
+/** Those that an Application of the project might have. */
+const orphansOf = (context: Context, { orphans = [] }: MessageOf<typeof DiffComputed>): ObjectKey[] =>
+  orphans.filter((key) => isAllowed(context, key));
 
 function comparedObjects(context: Context, message: MessageOf<typeof DiffComputed>): ObjectState[] {
   const known = new Map(context.objects.map((object) => [keyText(object.key), object]));

@@ -9,7 +9,7 @@ import { isGlob, matchesGlob } from "@driftless/manifests/glob";
 import { isPathPattern, matchesPathPattern } from "@driftless/manifests/path-pattern";
 import { normalSourceUrl, wrongSourcePattern } from "./source-url.ts";
 
-const UNSUPPORTED_RULES = ["signatureKeys", "sourceIntegrity", "orphanedResources"] as const;
+const UNSUPPORTED_RULES = ["signatureKeys", "sourceIntegrity"] as const;
 
 /** What is known of a destination: server and name of its cluster, and whether that belongs to the project alone. */
 export interface ProjectCluster extends Pick<Destination, "server" | "name"> {
