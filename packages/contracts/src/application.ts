@@ -50,6 +50,11 @@ export const Retry = z.looseObject({
 });
 export type Retry = z.infer<typeof Retry>;
 
+const NamespaceMetadata = z.looseObject({
+  labels: z.record(text, text).optional(),
+  annotations: z.record(text, text).optional(),
+});
+
 const SyncPolicy = z.looseObject({
   automated: z
     .looseObject({
@@ -61,7 +66,7 @@ const SyncPolicy = z.looseObject({
     .optional(),
   syncOptions: list(text).optional(),
   retry: Retry.optional(),
-  managedNamespaceMetadata: z.looseObject({}).optional(),
+  managedNamespaceMetadata: NamespaceMetadata.optional(),
 });
 
 /** Which objects (`group` and `kind` are globs), and which of their fields do not count (contract §6). */
@@ -153,6 +158,7 @@ export const OperationState = z.looseObject({
       revision: text.optional(),
       source: ApplicationSource.optional(),
       resources: list(ResourceResult).optional(),
+      managedNamespaceMetadata: NamespaceMetadata.optional(),
     })
     .optional(),
 });

@@ -27,7 +27,11 @@ export interface ApplyRequest extends Call {
   force?: boolean;
   /** Of an object that exists: both, since resourceVersion alone creates what is missing. */
   precondition?: Precondition;
+  /** As Argo CD: a misspelt field is an error, not something silently dropped. */
+  fieldValidation?: FieldValidation;
 }
+
+export type FieldValidation = "Strict" | "Ignore";
 
 /** `created` tells whether the object was made by this very request. Forced unless told otherwise. */
 export function serverSideApply(request: ApplyRequest): Promise<KubeOutcome<KubeObject>> {
@@ -41,9 +45,34 @@ export function serverSideApply(request: ApplyRequest): Promise<KubeOutcome<Kube
     query: {
       fieldManager: request.fieldManager ?? FIELD_MANAGER,
       force: request.force ?? true,
-      // As Argo CD: a misspelt field is an error, not something silently dropped.
-      fieldValidation: "Strict",
+      fieldValidation: request.fieldValidation ?? "Strict",
     },
+  });
+}
+
+export interface WriteRequest extends Call {
+  /** Text of a PreparedManifest (begins with its metadata). */
+  text: string;
+  fieldValidation?: FieldValidation;
+}
+
+/** The whole object as it stands in the text: what others set goes. Fenced; `NOT_FOUND` where there is none. */
+export function replace(request: WriteRequest & { precondition: Precondition }): Promise<KubeOutcome<KubeObject>> {
+  const { uid, resourceVersion } = request.precondition;
+  return send(request, "PUT", {
+    contentType: "application/json",
+    body: withMetadata(request.text, { uid, resourceVersion }),
+    query: { fieldManager: FIELD_MANAGER, fieldValidation: request.fieldValidation ?? "Strict" },
+  });
+}
+
+/** What the API server would say to making it. `ALREADY_EXISTS` comes last: all else about it is right then. */
+export function predictCreate(request: WriteRequest): Promise<KubeOutcome<KubeObject>> {
+  const { key, ...call } = request;
+  return send({ ...call, key: { ...key, name: "" }, dryRun: true }, "POST", {
+    contentType: "application/json",
+    body: request.text,
+    query: { fieldManager: FIELD_MANAGER, fieldValidation: request.fieldValidation ?? "Strict" },
   });
 }
 
@@ -108,7 +137,7 @@ export function jsonPatch(request: JsonPatchRequest): Promise<KubeOutcome<KubeOb
 
 function send(
   { client, resource, key, dryRun, deadlineMs, signal }: Call,
-  method: "PATCH" | "DELETE",
+  method: "PATCH" | "PUT" | "POST" | "DELETE",
   what: { contentType: string; body: string; query?: Record<string, string | boolean> },
 ): Promise<KubeOutcome<KubeObject>> {
   return client.request<KubeObject>({

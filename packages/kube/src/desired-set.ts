@@ -5,6 +5,8 @@ import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, ObjectKey } from "@driftless/contracts/identity";
 import type { IgnoreRule, Target } from "@driftless/contracts/pipeline/4-diff";
 import { isExcluded } from "@driftless/manifests/resource-filter";
+import { unusual, type ApplyOptions } from "@driftless/manifests/apply-options";
+import { readAnnotations } from "@driftless/manifests/annotations";
 import { customKindOf, type CustomKind } from "@driftless/manifests/custom-kind";
 import { rulesDigest, rulesFor } from "@driftless/manifests/ignore-rule";
 import {
@@ -22,13 +24,19 @@ import type { Tracking } from "@driftless/manifests/tracking";
 import { unsupportedIn } from "@driftless/manifests/unsupported";
 import type { Discovery, ResourceLookup } from "./discovery.ts";
 import { clusterFailure } from "./cluster-failure.ts";
-import type { ApiResource } from "./resource.ts";
+import { NAMESPACES, type ApiResource } from "./resource.ts";
 
 export interface DesiredObject {
   prepared: PreparedManifest;
   resource: ApiResource;
-  /** The cluster does not know the kind yet; its CRD is in the same set. */
+  /** The cluster does not know the kind yet; its CRD is in the same set, or whatever brings it is waited for. */
   kindPending: boolean;
+  /** Nothing of the kind is known but its name: that it is namespaced is a guess, to be checked before anything is sent. */
+  isGuessed?: boolean;
+  /** Its own over the Application's; absent where it is applied as usual. */
+  options?: ApplyOptions;
+  /** The destination namespace, only for its labels and annotations. */
+  isUnlisted?: boolean;
   /** For a CRD: the kind it brings. */
   defines?: CustomKind;
   /** What of it does not count; a part of its hash. Absent where everything does. */
@@ -95,7 +103,16 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
   const defined = manifests.map(customKindOf);
   const isLeftAlone = ({ apiVersion, kind }: Manifest) =>
     isExcluded({ group: groupOf(apiVersion), kind }, options.server, target.resourceFilter);
-  const lookups = await lookUpKinds(manifests, defined, discovery);
+  let lookups = await lookUpKinds(manifests, defined, discovery);
+  if (
+    manifests.some((manifest) =>
+      isWaitedFor(manifest, lookups.get(kindText(manifest.apiVersion, manifest.kind))!, target),
+    )
+  ) {
+    // Nothing is guessed of what may be known by now.
+    discovery.invalidate();
+    lookups = await lookUpKinds(manifests, defined, discovery);
+  }
   const set: DesiredSet = { objects: [], hooks: [], skipped: [], unresolved: [], excluded: [], failures: [] };
   const seen = new Map<string, Manifest>();
 
@@ -116,7 +133,8 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       set.failures.push(failure("MANIFEST_INVALID", `A ${manifest.kind} has no metadata.name.`, where));
       continue;
     }
-    const lookup = lookups.get(kindText(manifest.apiVersion, manifest.kind))!;
+    const found = lookups.get(kindText(manifest.apiVersion, manifest.kind))!;
+    const lookup = isWaitedFor(manifest, found, target) ? guessedKind(manifest) : found;
     if (lookup.kind === "failed") {
       const key = manifestKey(manifest, "Namespaced", destinationNamespace);
       const version = versionOf(manifest.apiVersion);
@@ -146,6 +164,8 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       prepared,
       resource: lookup.resource,
       kindPending: lookup.pending,
+      ...(lookup.isGuessed && { isGuessed: true }),
+      ...optionsOf(prepared, target),
       ...(defined[index] && { defines: defined[index] }),
     };
     if (wish.kind === "none") {
@@ -162,6 +182,8 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       preparedFor: (name, run) => prepare(markedHook(manifest, name, run), prepareOptions),
     });
   }
+  const namespace = managedNamespace(options, set);
+  if (namespace) set.objects.push(namespace);
   setSlots(set);
   return set;
 }
@@ -171,6 +193,36 @@ const trackingIn = ({ trackingMethod, instanceLabelKey, installationId }: Target
   instanceLabelKey,
   installationId,
 });
+function optionsOf({ annotations }: PreparedManifest, target: Target): Pick<DesiredObject, "options"> {
+  const options = unusual(annotations.applyOptions, target.applyOptions);
+  return options ? { options } : {};
+}
+
+/** For `managedNamespaceMetadata`; a Namespace of that name in the set itself takes precedence, as in Argo CD. */
+function managedNamespace({ app, target }: DesiredOptions, set: DesiredSet): DesiredObject | undefined {
+  const name = target.destination.namespace ?? "";
+  const isInSet = ({ key }: { key: ResourceKey }) => key.kind === "Namespace" && key.group === "" && key.name === name;
+  if (!target.managedNamespace || name === "" || set.objects.some(({ prepared }) => isInSet(prepared)))
+    return undefined;
+  const manifest: Manifest = {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name, ...target.managedNamespace },
+    body: "",
+    images: [],
+    file: "spec.syncPolicy.managedNamespaceMetadata",
+    line: 0,
+    warnings: [],
+  };
+  const prepared = prepare(manifest, {
+    app: { ...app, controlPlaneNamespace: target.controlPlaneNamespace },
+    destinationNamespace: name,
+    scope: "Cluster",
+    ...trackingIn(target),
+    isUntracked: true,
+  });
+  return { prepared, resource: NAMESPACES, kindPending: false, isUnlisted: true };
+}
 
 function withRules(object: DesiredObject, all: readonly IgnoreRule[]): DesiredObject {
   const { prepared } = object;
@@ -212,7 +264,21 @@ function setSlots(set: DesiredSet): void {
   }
 }
 
-type KindLookup = { kind: "found"; resource: ApiResource; pending: boolean } | { kind: "failed"; failure: Failure };
+type KindLookup =
+  | { kind: "found"; resource: ApiResource; pending: boolean; isGuessed?: boolean }
+  | { kind: "failed"; failure: Failure };
+
+/** SkipDryRunOnMissingResource: whatever brings the kind may come with the sync itself. */
+const isWaitedFor = ({ metadata }: Manifest, lookup: KindLookup, { applyOptions }: Target): boolean =>
+  lookup.kind === "failed" &&
+  lookup.failure.code === "KIND_UNKNOWN" &&
+  unusual(readAnnotations(metadata["annotations"]).applyOptions, applyOptions)?.skipDryRunOnMissingResource === true;
+
+function guessedKind({ apiVersion, kind }: Manifest): KindLookup {
+  const version = versionOf(apiVersion);
+  const resource = { group: groupOf(apiVersion), version, kind, plural: "", namespaced: true, verbs: [], versions: [] };
+  return { kind: "found", resource, pending: true, isGuessed: true };
+}
 
 async function lookUpKinds(
   manifests: readonly Manifest[],

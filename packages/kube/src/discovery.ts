@@ -59,7 +59,11 @@ export function createDiscovery(client: KubeClient, options: DiscoveryOptions = 
 
   async function ensure(): Promise<KubeError | undefined> {
     const old = known === undefined || invalid || clock.monotonic() - known.readAtMs > maxAgeMs;
-    if (!old) return undefined;
+    if (!old) {
+      // What is being read may be read because what is known is no longer so.
+      await reading;
+      return undefined;
+    }
     // Before the reading, so that a change during it asks once more.
     invalid = false;
     const error = await read();

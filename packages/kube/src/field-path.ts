@@ -49,14 +49,19 @@ function pathsOfFields(node: FieldNode, value: unknown, at: FieldPath): FieldPat
 export function withoutPaths<T>(object: T, paths: readonly FieldPath[]): T {
   if (paths.length === 0) return object;
   const copy = structuredClone(object);
+  removePaths(copy, paths);
+  return copy;
+}
+
+/** The same, in place. */
+export function removePaths(object: unknown, paths: readonly FieldPath[]): void {
   // From the end of each list, so that an index means the same until it is its turn.
   for (const path of paths.toSorted(backwards)) {
-    const parent = path.slice(0, -1).reduce<unknown>(memberOf, copy);
+    const parent = path.slice(0, -1).reduce<unknown>(memberOf, object);
     const last = path.at(-1);
     if (Array.isArray(parent) && typeof last === "number") parent.splice(last, 1);
     else if (typeof parent === "object" && parent !== null) delete (parent as Fields)[last!];
   }
-  return copy;
 }
 
 function backwards(a: FieldPath, b: FieldPath): number {
@@ -113,7 +118,7 @@ export function withoutOwnership(object: KubeObject, paths: readonly FieldPath[]
   return { ...object, metadata: { ...object.metadata, managedFields: cut } };
 }
 
-function memberOf(value: unknown, step: string | number): unknown {
+export function memberOf(value: unknown, step: string | number): unknown {
   if (typeof value !== "object" || value === null) return undefined;
   if (Array.isArray(value)) return typeof step === "number" ? (value[step] as unknown) : undefined;
   return typeof step === "string" && Object.hasOwn(value, step) ? (value as Fields)[step] : undefined;

@@ -68,9 +68,14 @@ export function errorOfAnswer(status: number, body: string, kind: string | undef
   const retryAfterMs = retryAfterOf(retryAfter, answer);
   // API server texts quote what they refuse (CVE-2025-23216), and so do admission webhooks.
   const secret = isSecretKind(kind) || isSecretKind(answer.details?.kind);
-  const message = secret ? secretMessage(status, reason, answer) : text.slice(0, 2000);
+  const message = secret ? secretMessage(status, reason, answer) : shortened(text);
   return kubeError(code, message, { status, reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
 }
+
+/** A whole pod template may stand between the field and what is wrong with it. */
+const shortened = (text: string): string =>
+  text.length <= MESSAGE_MAX ? text : `${text.slice(0, MESSAGE_MAX / 2)} … ${text.slice(-MESSAGE_MAX / 4)}`;
+const MESSAGE_MAX = 1600;
 
 function codeOf(status: number, reason: string, text: string): KubeErrorCode {
   // The schema's refusals come as 500, "Internal error": no retry will change them.

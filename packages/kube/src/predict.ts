@@ -80,7 +80,8 @@ function compareLists(
   }
 }
 
-function namesOf(list: unknown[]): string[] | undefined {
+/** Where each item has a name of its own: what tells them apart. */
+export function namesOf(list: readonly unknown[]): string[] | undefined {
   const names: string[] = [];
   for (const item of list) {
     const name = isRecord(item) ? item["name"] : undefined;

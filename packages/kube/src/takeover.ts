@@ -6,24 +6,32 @@ import { FIELD_MANAGER, ownEntry } from "./footprint.ts";
 import type { JsonPatchOperation } from "./apply.ts";
 import type { KubeObject, ManagedFieldsEntry } from "./resource.ts";
 
+/** Whose entries become ours. */
+export interface Takeover {
+  /** false: only those that we made ourselves. */
+  clientSide?: boolean;
+  /** One more than kubectl's. */
+  manager?: string;
+}
+
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 /**
  * The patch that moves the legacy entries into ours, fenced by resourceVersion; undefined = nothing to take over.
  * Send with `jsonPatch` before the first apply.
  */
-export function migrateManagers(object: KubeObject, fieldManager = FIELD_MANAGER): JsonPatchOperation[] | undefined {
+export function migrateManagers(object: KubeObject, takeover?: Takeover): JsonPatchOperation[] | undefined {
   const entries = object.metadata.managedFields ?? [];
-  const legacy = legacyEntries(object, fieldManager);
+  const legacy = legacyEntries(object, takeover);
   if (legacy.length === 0) return undefined;
-  const own = ownEntry(object, fieldManager);
+  const own = ownEntry(object);
   // Without an entry of ours the most recent legacy one (they are sorted so) becomes it.
   const target = own ?? legacy[0]!;
   const merged = legacy
     // Paths of another version cannot be carried over; its ownership is dropped, as csaupgrade does.
     .filter((entry) => entry.apiVersion === target.apiVersion)
     .reduce((fields, entry) => mergeFields(fields, entry.fieldsV1 ?? {}), target.fieldsV1 ?? {});
-  const taken: ManagedFieldsEntry = { ...target, manager: fieldManager, operation: "Apply", fieldsV1: merged };
+  const taken: ManagedFieldsEntry = { ...target, manager: FIELD_MANAGER, operation: "Apply", fieldsV1: merged };
   const managedFields = entries
     .map((entry) => (entry === target ? taken : entry))
     .filter((entry) => entry === taken || !legacy.includes(entry));
@@ -39,13 +47,13 @@ export function migrateManagers(object: KubeObject, fieldManager = FIELD_MANAGER
  * go with the first apply after the takeover. Legacy entries also own what the API server defaulted; where the
  * last-applied annotation tells what was really asked for, only that counts.
  */
-export function legacyOnlyFields(live: KubeObject, predicted: KubeObject, fieldManager = FIELD_MANAGER): string[] {
-  const legacy = legacyEntries(live, fieldManager);
+export function legacyOnlyFields(live: KubeObject, predicted: KubeObject, takeover?: Takeover): string[] {
+  const legacy = legacyEntries(live, takeover);
   if (legacy.length === 0) return [];
   const kept = new Set<string>();
-  for (const entry of [ownEntry(predicted, fieldManager), ...(live.metadata.managedFields ?? [])]) {
+  for (const entry of [ownEntry(predicted), ...(live.metadata.managedFields ?? [])]) {
     if (!entry || legacy.includes(entry)) continue;
-    if (entry.manager === fieldManager && entry !== ownEntry(predicted, fieldManager)) continue;
+    if (entry.manager === FIELD_MANAGER && entry !== ownEntry(predicted)) continue;
     for (const path of leafPaths(parseFieldsV1(entry.fieldsV1))) kept.add(path);
   }
   const asked = lastApplied(live);
@@ -67,12 +75,14 @@ function holdsAny(path: string, kept: ReadonlySet<string>): boolean {
 }
 
 /** Entries of kubectl's and Argo CD's client-side apply, and of whoever else wrote the last-applied annotation. */
-function legacyEntries(object: KubeObject, fieldManager: string): ManagedFieldsEntry[] {
+export function legacyEntries(object: KubeObject, { clientSide = true, manager }: Takeover = {}): ManagedFieldsEntry[] {
   const updates = (object.metadata.managedFields ?? []).filter(
     (entry) => entry.operation === "Update" && !entry.subresource,
   );
-  const managers = new Set(["kubectl-client-side-apply", fieldManager]);
-  for (const entry of updates) if (ownsLastApplied(entry)) managers.add(entry.manager);
+  const managers = new Set([FIELD_MANAGER]);
+  if (clientSide) managers.add("kubectl-client-side-apply");
+  if (clientSide && manager !== undefined) managers.add(manager);
+  for (const entry of updates) if (clientSide && ownsLastApplied(entry)) managers.add(entry.manager);
   return updates.filter((entry) => managers.has(entry.manager));
 }
 

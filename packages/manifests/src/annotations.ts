@@ -1,4 +1,5 @@
 // What the annotations of a manifest ask of a sync, read once. Which of them may be used at all says unsupported.ts.
+import { applyOptionsIn, type ApplyOptions } from "./apply-options.ts";
 import { consentsIn, type Consents } from "./consent.ts";
 
 export interface ManifestAnnotations {
@@ -7,6 +8,7 @@ export interface ManifestAnnotations {
   consents: Consents;
   /** All sync options as `name=value`, in order. */
   syncOptions: string[];
+  applyOptions: ApplyOptions;
   /** How long a sync waits for its health, or a hook may run; absent for as long as it takes. */
   healthTimeout?: string;
 }
@@ -15,6 +17,8 @@ export const SYNC_OPTIONS = "argocd.argoproj.io/sync-options";
 const COMPARE_OPTIONS = "argocd.argoproj.io/compare-options";
 const IGNORE_HEALTHCHECK = "argocd.argoproj.io/ignore-healthcheck";
 export const SYNC_WAVE = "argocd.argoproj.io/sync-wave";
+/** Whose fields become ours with the first apply, besides those of kubectl's client-side apply. */
+export const MIGRATION_MANAGER = "argocd.argoproj.io/client-side-apply-migration-manager";
 export const HEALTH_TIMEOUT = "driftless.io/health-timeout";
 export const HELM_HOOK_WEIGHT = "helm.sh/hook-weight";
 export const HELM_RESOURCE_POLICY = "helm.sh/resource-policy";
@@ -32,10 +36,12 @@ export function readAnnotations(annotations: unknown): ManifestAnnotations {
   const text = (name: string) => annotationText(annotations, name);
   const syncOptions = splitList(text(SYNC_OPTIONS));
   const healthTimeout = text(HEALTH_TIMEOUT).trim();
+  const migrationManager = text(MIGRATION_MANAGER).trim();
   return {
     syncWave: wholeNumber(text(SYNC_WAVE)) ?? wholeNumber(text(HELM_HOOK_WEIGHT)) ?? 0,
     consents: consentsIn(syncOptions),
     syncOptions,
+    applyOptions: { ...applyOptionsIn(syncOptions), ...(migrationManager !== "" && { migrationManager }) },
     ...(healthTimeout !== "" && { healthTimeout }),
   };
 }

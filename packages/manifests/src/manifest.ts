@@ -34,6 +34,8 @@ export interface PrepareOptions extends Tracking {
   app: { name: string; namespace: string; controlPlaneNamespace: string };
   destinationNamespace: string;
   scope: "Namespaced" | "Cluster";
+  /** It is nobody's, so that nobody ever prunes it. */
+  isUntracked?: boolean;
 }
 
 export interface PreparedManifest {
@@ -110,7 +112,7 @@ function preparedMetadata(manifest: Manifest, key: ResourceKey, options: Prepare
   const entries = Object.entries(manifest.metadata).filter(([name]) => !NEVER_SENT.has(name));
   if (key.namespace !== "") entries.push(["namespace", key.namespace]);
   const metadata = new Map(entries);
-  if (isTracked(key)) {
+  if (isTracked(key) && !options.isUntracked) {
     const { trackingMethod: method, instanceLabelKey = TRACKING_LABEL, installationId, app } = options;
     if (method !== "label") {
       const annotations = withoutNulls(metadata.get("annotations"));

@@ -5,7 +5,7 @@ const paths = (annotations: Record<string, string>) =>
   unsupportedIn({ name: "x", annotations }).map(({ path }) => path.replace("metadata.annotations", ""));
 
 test.each([
-  ["argocd.argoproj.io/sync-options", "Replace=true"],
+  ["argocd.argoproj.io/sync-options", "RespectIgnoreDifferences=true"],
   ["argocd.argoproj.io/sync-options", "Nonsense"],
   ["argocd.argoproj.io/compare-options", "Novelty=1"],
 ])("%s: %s is refused by name", (name, value) => {
@@ -14,6 +14,11 @@ test.each([
 
 test.each([
   ["argocd.argoproj.io/sync-options", "Prune=false, Delete=confirm,ServerSideApply=true"],
+  [
+    "argocd.argoproj.io/sync-options",
+    "Replace=true,Force=true,Validate=false,SkipDryRunOnMissingResource=true,ServerSideApply=false,ClientSideApplyMigration=false",
+  ],
+  ["argocd.argoproj.io/client-side-apply-migration-manager", "old-operator"],
   ["argocd.argoproj.io/sync-wave", "-3"],
   ["argocd.argoproj.io/hook", "PreSync,SyncFail,PreDelete,PostDelete"],
   ["argocd.argoproj.io/hook-delete-policy", "HookSucceeded"],
@@ -29,9 +34,9 @@ test.each([
 });
 
 test("each option of a list is judged alone", () => {
-  expect(paths({ "argocd.argoproj.io/sync-options": "Prune=false,Force=true,Replace=true" })).toEqual([
-    "[argocd.argoproj.io/sync-options]=Force=true",
-    "[argocd.argoproj.io/sync-options]=Replace=true",
+  expect(paths({ "argocd.argoproj.io/sync-options": "Prune=false,Force=yes,Novelty=true" })).toEqual([
+    "[argocd.argoproj.io/sync-options]=Force=yes",
+    "[argocd.argoproj.io/sync-options]=Novelty=true",
   ]);
 });
 

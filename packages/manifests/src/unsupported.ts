@@ -10,13 +10,12 @@ export interface UnsupportedField {
 
 type Honoured = (value: string) => boolean;
 
-const never: Honoured = () => false;
 const oneOf =
   (...values: string[]): Honoured =>
   (value) =>
     values.includes(value);
 
-/** Options that are honoured, or that ask for what is done anyway. */
+/** Those that an object may have; others are the Application's alone, or nobody's. */
 const HONOURED_SYNC_OPTIONS = new Set([
   "Prune=true",
   "Prune=false",
@@ -24,14 +23,15 @@ const HONOURED_SYNC_OPTIONS = new Set([
   "Delete=true",
   "Delete=false",
   "Delete=confirm",
-  "ServerSideApply=true",
-  "Validate=true",
-  "Replace=false",
-  "Force=false",
-  "PruneLast=true",
-  "PruneLast=false",
-  "SkipDryRunOnMissingResource=false",
-  "ClientSideApplyMigration=true",
+  ...[
+    "ServerSideApply",
+    "Validate",
+    "Replace",
+    "Force",
+    "PruneLast",
+    "SkipDryRunOnMissingResource",
+    "ClientSideApplyMigration",
+  ].flatMap((name) => [`${name}=true`, `${name}=false`]),
 ]);
 const HONOURED_COMPARE_OPTIONS = new Set([
   "ServerSideDiff=true",
@@ -47,7 +47,6 @@ const HONOURED_COMPARE_OPTIONS = new Set([
 const ANNOTATIONS: Record<string, { list?: boolean; honoured: Honoured }> = {
   [SYNC_OPTIONS]: { list: true, honoured: (option) => HONOURED_SYNC_OPTIONS.has(option) },
   "argocd.argoproj.io/compare-options": { list: true, honoured: (option) => HONOURED_COMPARE_OPTIONS.has(option) },
-  "argocd.argoproj.io/client-side-apply-migration-manager": { honoured: never },
   [HEALTH_TIMEOUT]: { honoured: (text) => /^(\d+|(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$/.test(text) },
   [HELM_RESOURCE_POLICY]: { list: true, honoured: oneOf("keep") },
 };

@@ -40,6 +40,7 @@ export function compare(input: CompareInput): ComparedObject[] {
       compared.push({
         ...one,
         ...(object.rules && { ruled: true }),
+        ...(object.isUnlisted && { unlisted: true }),
         ...(healthTimeout !== undefined && { healthTimeout }),
         ...object.slot,
       });

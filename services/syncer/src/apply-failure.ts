@@ -4,7 +4,7 @@ import type { ObjectKey } from "@driftless/contracts/identity";
 import type { KubeError } from "@driftless/kube/outcome";
 import type { ApiResource } from "@driftless/kube/resource";
 import { keyForPeople } from "@driftless/manifests/resource-key";
-import { sharedText } from "@driftless/manifests/tracking";
+import { isTracked, sharedText } from "@driftless/manifests/tracking";
 
 export function applyFailure(error: KubeError, key: ObjectKey, resource: Pick<ApiResource, "namespaced">): Failure {
   const path = keyForPeople(key);
@@ -38,6 +38,13 @@ function codeOf(error: KubeError): FailureCode {
     default:
       return "APPLY_FAILED";
   }
+}
+
+/** What nobody tracks may be anybody's. */
+export function trackedByNobody(key: ObjectKey, why: string): Failure {
+  const whose = isTracked(key) ? "is not tracked by this Application" : "is tracked by nobody";
+  const path = keyForPeople(key);
+  return failure("RESOURCE_OWNED_BY_OTHER", `${path} ${whose}, so it is not deleted to ${why}.`, { path });
 }
 
 export function ownedByOther(app: { namespace: string; name: string }, key: ObjectKey, owner: string): Failure {

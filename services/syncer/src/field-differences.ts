@@ -5,7 +5,7 @@ import { ownersOfDifferences, type PathDifference } from "@driftless/kube/footpr
 import type { Ignored } from "./ignored.ts";
 import { predict } from "@driftless/kube/predict";
 import type { KubeObject } from "@driftless/kube/resource";
-import { legacyOnlyFields } from "@driftless/kube/takeover";
+import { legacyOnlyFields, type Takeover } from "@driftless/kube/takeover";
 
 const TEXT_MAX = 200;
 const FIELDS_MAX = 50;
@@ -19,12 +19,12 @@ export interface Differences {
 /** Between the live object and an apply's answer; undefined when applying changes nothing that counts. */
 export function differences(
   whole: { live: KubeObject; answer: KubeObject },
-  ignored?: Ignored,
+  { ignored, takeover }: { ignored?: Ignored; takeover?: Takeover } = {},
 ): Differences | undefined {
   const live = ignored ? withoutOwnership(withoutPaths(whole.live, ignored.live), ignored.live) : whole.live;
   const answer = ignored ? withoutPaths(whole.answer, ignored.answer) : whole.answer;
   const predicted = predict(live, answer, { pathsMax: FIELDS_MAX });
-  const removed = legacyOnlyFields(live, answer);
+  const removed = legacyOnlyFields(live, answer, takeover);
   if (predicted.kind === "same" && removed.length === 0) return undefined;
   const changed = predicted.kind === "same" ? [] : predicted.paths.map(fieldOf);
   const known = new Set(changed.map(({ path }) => path));

@@ -7,28 +7,24 @@
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { ObjectKey } from "@driftless/contracts/identity";
 import type { AppliedHook, PlannedHook, ReleasedHook } from "@driftless/contracts/pipeline/5-sync";
-import { mergePatch, remove, serverSideApply } from "@driftless/kube/apply";
+import { mergePatch, remove } from "@driftless/kube/apply";
 import type { DesiredHook } from "@driftless/kube/desired-set";
 import type { KubeError } from "@driftless/kube/outcome";
 import type { ApiResource, KubeObject } from "@driftless/kube/resource";
 import { annotationText } from "@driftless/manifests/annotations";
 import { HOOK_FINALIZER, HOOK_RUN } from "@driftless/manifests/hooks";
 import { withMetadata } from "@driftless/manifests/manifest";
-import { isTracked } from "@driftless/manifests/tracking";
 import { keyForPeople } from "@driftless/manifests/resource-key";
-import { applyFailure, ownedByOther } from "./apply-failure.ts";
-import { Withdrawn, kubectlName, type Execution } from "./execution.ts";
-import { withdrawn } from "./operation.ts";
+import { applyFailure, ownedByOther, trackedByNobody } from "./apply-failure.ts";
+import { kubectlName, stillOurs, tooLate, type Execution } from "./execution.ts";
+import { ONLY_CREATE, applyText, ofKnownKind } from "./send.ts";
 import { identityOf, ownedBy, read, type Step } from "./step.ts";
 
 const CONFLICTS_MAX = 5;
 const GONE_POLL_MS = 100;
-/** No object ever has this resourceVersion: an apply with it can only create (DESIGN §6). */
-const ONLY_CREATE = "1";
 
-export async function runHook(step: Execution, hook: PlannedHook, desired: DesiredHook): Promise<AppliedHook> {
-  const { resource } = desired;
-  const key: ObjectKey = { ...desired.prepared.key, name: hook.name, version: resource.version };
+export async function runHook(step: Execution, hook: PlannedHook, asked: DesiredHook): Promise<AppliedHook> {
+  const key: ObjectKey = { ...asked.prepared.key, name: hook.name, version: asked.resource.version };
   const failed = (why: Failure): AppliedHook => ({
     ...key,
     run: hook.run,
@@ -36,6 +32,10 @@ export async function runHook(step: Execution, hook: PlannedHook, desired: Desir
     message: why.message,
     failure: why,
   });
+  const known = await ofKnownKind(step, asked);
+  if (known.kind === "failed") return failed(known.failure);
+  const { desired } = known;
+  const { resource } = desired;
   const done = async (object: KubeObject, outcome: "created" | "found"): Promise<AppliedHook> => ({
     ...key,
     run: hook.run,
@@ -57,7 +57,7 @@ export async function runHook(step: Execution, hook: PlannedHook, desired: Desir
     if (live && hook.replace) {
       const owner = ownedBy(step, live, key);
       // H2
-      if (owner === undefined) return failed(strange(key));
+      if (owner === undefined) return failed(trackedByNobody(key, "run the hook of that name"));
       if (owner !== "this") return failed(ownedByOther(step.app, key, owner));
       const why = await deleteObject(step, resource, key, live);
       if (why?.code === "CONFLICT") conflicts++;
@@ -66,16 +66,11 @@ export async function runHook(step: Execution, hook: PlannedHook, desired: Desir
       await step.clock.sleep(GONE_POLL_MS);
       continue;
     }
-    const outcome = await step.limit(() =>
-      serverSideApply({
-        client: step.cluster.client,
-        resource,
-        key,
-        text: live ? prepared.text : withMetadata(prepared.text, { resourceVersion: ONLY_CREATE }),
-        signal: step.signal,
-        ...(live && { precondition: identityOf(live) }),
-      }),
-    );
+    const outcome = await applyText(step, desired, {
+      key,
+      text: live ? prepared.text : withMetadata(prepared.text, { resourceVersion: ONLY_CREATE }),
+      ...(live && { precondition: identityOf(live) }),
+    });
     if (outcome.kind === "ok") return done(outcome.object, "created");
     if (outcome.error.code !== "CONFLICT" && outcome.error.code !== "ALREADY_EXISTS")
       return failed(applyFailure(outcome.error, key, resource));
@@ -95,19 +90,11 @@ export async function predictHook(
   const { resource } = desired;
   const key: ObjectKey = { ...desired.prepared.key, name: hook.name, version: resource.version };
   const prepared = desired.preparedFor(hook.name, hook.run);
-  const { error } = await step
-    .limit(() =>
-      serverSideApply({
-        client: step.cluster.client,
-        resource,
-        key,
-        text: withMetadata(prepared.text, { resourceVersion: ONLY_CREATE }),
-        dryRun: true,
-        signal: step.signal,
-      }),
-    )
-    .then((outcome) => ({ error: outcome.kind === "error" ? outcome.error : undefined }));
-  if (!error || error.code === "CONFLICT" || error.code === "ALREADY_EXISTS") return undefined;
+  const text = withMetadata(prepared.text, { resourceVersion: ONLY_CREATE });
+  const outcome = await applyText(step, desired, { key, text, dryRun: true });
+  if (outcome.kind === "ok") return undefined;
+  const { error } = outcome;
+  if (error.code === "CONFLICT" || error.code === "ALREADY_EXISTS") return undefined;
   if (error.code === "NOT_FOUND" && comesAlong) return undefined;
   return applyFailure(error, key, resource);
 }
@@ -192,21 +179,4 @@ export async function letGo(
     signal: step.signal,
   });
   return outcome.kind === "error" ? outcome.error : undefined;
-}
-
-async function stillOurs(step: Execution): Promise<void> {
-  const why = await withdrawn(step.controlPlane.client, step.claim);
-  if (why) throw new Withdrawn(why);
-}
-
-const tooLate = (key: ObjectKey): Failure =>
-  failure("DEADLINE_EXCEEDED", `Time was up before ${keyForPeople(key)} was done.`, { path: keyForPeople(key) });
-
-function strange(key: ObjectKey): Failure {
-  const why = isTracked(key) ? "is not tracked by this Application" : "is tracked by nobody";
-  return failure(
-    "RESOURCE_OWNED_BY_OTHER",
-    `${keyForPeople(key)} ${why}, so it is not deleted to run the hook of that name.`,
-    { path: keyForPeople(key) },
-  );
 }

@@ -3,12 +3,14 @@
 import { failure } from "@driftless/contracts/failure";
 import type { ObjectKey } from "@driftless/contracts/identity";
 import type { PlannedObject, Prediction } from "@driftless/contracts/pipeline/5-sync";
-import { serverSideApply } from "@driftless/kube/apply";
 import type { DesiredObject } from "@driftless/kube/desired-set";
 import { applyFailure, ownedByOther } from "./apply-failure.ts";
-import { differences } from "./field-differences.ts";
+import type { KubeObject } from "@driftless/kube/resource";
+import { differences, type Differences } from "./field-differences.ts";
 import { ignoredIn } from "./ignored.ts";
+import { getsAround, predictOverwrite, wayOf } from "./overwrite.ts";
 import { recordOf } from "./record.ts";
+import { sendApply, takeoverOf } from "./send.ts";
 import { identityOf, otherOwner, read, type Step } from "./step.ts";
 
 export interface PredictOptions {
@@ -19,6 +21,22 @@ export interface PredictOptions {
 
 type Predicted = Pick<Prediction, "outcome" | "live" | "record" | "failure"> &
   Partial<Pick<Prediction, "fields" | "managers">>;
+
+/** It differs, and the API server has been asked whether it could be written whole or made anew. */
+async function overwritten(
+  step: Step,
+  key: ObjectKey,
+  desired: DesiredObject,
+  { live, differ }: { live: KubeObject; differ?: Differences },
+): Promise<Predicted> {
+  const identity = identityOf(live);
+  const asked = await predictOverwrite(step, key, desired, live);
+  if (asked.kind === "failed") return { outcome: "failed", live: identity, failure: asked.failure };
+  if (differ || !asked.answer) return { outcome: "differs", live: identity, ...differ };
+  const ignored = await ignoredIn(step.engine, desired, { live, answer: asked.answer });
+  if (ignored?.kind === "failed") return { outcome: "failed", live: identity, failure: ignored.failure };
+  return { outcome: "differs", live: identity, ...differences({ live, answer: asked.answer }, { ignored }) };
+}
 
 /** How often an object may change between being read and being asked about. */
 const ATTEMPTS_MAX = 5;
@@ -33,26 +51,24 @@ export async function predictObject(
   const key: ObjectKey = { ...prepared.key, version: resource.version };
   const outcome = (predicted: Predicted): Prediction => ({ ...key, fields: [], managers: [], ...predicted });
   if (desired.kindPending) return outcome({ outcome: "unpredictable" });
+  const way = wayOf(desired);
 
   let fence = planned.live;
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     // What is believed absent is not read first: the answer says whether it was.
     const [live, answer] = await Promise.all([
       fence && read(step, resource, key, attempt === 1 ? "cached" : "newest"),
-      step.limit(() =>
-        serverSideApply({
-          client: step.cluster.client,
-          resource,
-          key: prepared.key,
-          text: prepared.text,
-          dryRun: true,
-          signal: step.signal,
-          ...(fence && { precondition: fence }),
-        }),
-      ),
+      sendApply(step, desired, { ...(fence && { fence }), dryRun: true }),
     ]);
+    if (answer.kind === "failed") return outcome({ outcome: "failed", failure: answer.failure });
+    const isAsSeen = live?.kind === "ok" && live.object.metadata.resourceVersion === fence?.resourceVersion;
+    const owner = isAsSeen ? otherOwner(step, live.object, key) : undefined;
+    if (owner !== undefined) return outcome({ outcome: "failed", failure: ownedByOther(step.app, key, owner) });
     if (answer.kind === "error") {
       const { error } = answer;
+      if (isAsSeen && getsAround(way, error)) {
+        return outcome(await overwritten(step, key, desired, { live: live.object }));
+      }
       const comesAlong = options.namespaces.has(key.namespace) || options.createsNamespace;
       if (error.code === "NOT_FOUND" && comesAlong) return outcome({ outcome: "unpredictable" });
       if (error.code !== "CONFLICT" || !fence) {
@@ -60,13 +76,16 @@ export async function predictObject(
       }
     } else if (answer.created) {
       return outcome({ outcome: "creates" });
-    } else if (live?.kind === "ok" && live.object.metadata.resourceVersion === fence?.resourceVersion) {
-      const owner = otherOwner(step, live.object, key);
-      if (owner !== undefined) return outcome({ outcome: "failed", failure: ownedByOther(step.app, key, owner) });
+    } else if (isAsSeen) {
       const identity = identityOf(live.object);
       const ignored = await ignoredIn(step.engine, desired, { live: live.object, answer: answer.object });
       if (ignored?.kind === "failed") return outcome({ outcome: "failed", live: identity, failure: ignored.failure });
-      const differ = differences({ live: live.object, answer: answer.object }, ignored);
+      const differ = differences(
+        { live: live.object, answer: answer.object },
+        { ignored, takeover: takeoverOf(desired) },
+      );
+      if (differ && (way === "replace" || way === "remake"))
+        return outcome(await overwritten(step, key, desired, { live: live.object, differ }));
       if (differ) return outcome({ outcome: "differs", live: identity, ...differ });
       const record = await recordOf(step.blobs, live.object, answer.object, prepared.desiredHash, ignored?.live);
       return outcome({ outcome: "same", live: identity, ...(record && { record }) });

@@ -34,6 +34,7 @@ import { predictHook, releaseHook } from "./hooks.ts";
 import { withdrawn, type Claim } from "./operation.ts";
 import { plan, planObjects, planPrune } from "./plan.ts";
 import { predictObject } from "./predict-objects.ts";
+import { clusterScoped } from "./send.ts";
 import type { Step } from "./step.ts";
 
 export interface SyncerContext {
@@ -162,7 +163,7 @@ async function predictStep(
     );
     for (const object of objects) rememberPrediction(syncer, step.cluster.server, object);
     const unresolved = absent.map((key): Prediction => {
-      const why = set.unresolved.find((other) => sameObject(other.key, key))?.failure ?? notInSet(key);
+      const why = whyAbsent(set, key);
       return { ...key, outcome: "failed", fields: [], managers: [], failure: why };
     });
     return {
@@ -217,7 +218,7 @@ async function applyStep(
     const executed = await execute(execution, groups, absent.length > 0 ? [] : planPrune(command.prune));
     if (executed.kind === "withdrawn") return { kind: "failed", failure: executed.failure };
     const unresolved = absent.map((key) => {
-      const reason = set.unresolved.find((other) => sameObject(other.key, key))?.failure ?? notInSet(key);
+      const reason = whyAbsent(set, key);
       const { message } = reason;
       return { ...key, outcome: "failed" as const, message, failure: reason, takenFrom: [], fields: [], images: [] };
     });
@@ -292,6 +293,16 @@ const NOTHING: DecodedManifests = { kind: "ok", manifests: [] };
 async function manifestsOf(bus: Bus, digest: string): Promise<DecodedManifests> {
   const bytes = await bus.blobs.get(digest);
   return bytes ? decodeManifests(bytes) : { kind: "error", reason: "gone; they are rendered again" };
+}
+
+function whyAbsent({ unresolved, objects }: DesiredSet, key: ObjectKey): Failure {
+  const known = unresolved.find((other) => sameObject(other.key, key))?.failure;
+  if (known) return known;
+  // Its scope was a guess, and has become known since.
+  const isMoved = objects.some(({ prepared }) =>
+    sameObject({ ...prepared.key, version: key.version }, { ...key, namespace: "" }),
+  );
+  return isMoved ? clusterScoped(key) : notInSet(key);
 }
 
 function notInSet(key: ObjectKey): Failure {

@@ -43,6 +43,16 @@ export const ResourceFilter = z.looseObject({
 });
 export type ResourceFilter = z.infer<typeof ResourceFilter>;
 
+/** In which way objects are applied that do not say so themselves (contract §2 `syncOptions`); absent: as usual. */
+export const ApplyOptions = z.looseObject({
+  validate: z.boolean().optional(),
+  replace: z.boolean().optional(),
+  force: z.boolean().optional(),
+  skipDryRunOnMissingResource: z.boolean().optional(),
+  clientSideApplyMigration: z.boolean().optional(),
+  respectIgnoreDifferences: z.boolean().optional(),
+});
+
 /** What turns a rendered manifest into the object meant for one Application's destination. */
 export const Target = z.looseObject({
   destination: Destination,
@@ -55,6 +65,11 @@ export const Target = z.looseObject({
   /** Namespace of the control plane: apps of another one are tracked as `<ns>_<app>`. */
   controlPlaneNamespace: z.string(),
   ignoreDifferences: z.array(IgnoreRule).optional(),
+  applyOptions: ApplyOptions.optional(),
+  /** Of the destination namespace, unless the set has that Namespace itself. */
+  managedNamespace: z
+    .looseObject({ labels: z.record(z.string(), z.string()), annotations: z.record(z.string(), z.string()) })
+    .optional(),
 });
 export type Target = z.infer<typeof Target>;
 
@@ -124,6 +139,8 @@ export const ComparedObject = ObjectKey.extend({
   ruled: z.boolean().optional(),
   /** Live object carries `compare-options: IgnoreExtraneous`. */
   extraneous: z.boolean().optional(),
+  /** The destination namespace for its labels and annotations: applied and compared, but none of the app's objects. */
+  unlisted: z.boolean().optional(),
   /** Annotation `driftless.io/health-timeout` of the manifest: a duration. */
   healthTimeout: z.string().optional(),
   /** When it is applied; Sync and 0 without. A Namespace or CRD has that of the first object which needs it. */

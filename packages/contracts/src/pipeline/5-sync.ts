@@ -144,6 +144,8 @@ export const AppliedObject = ObjectKey.extend({
   takenFrom: z.array(z.string()).default([]),
   fields: z.array(FieldDifference).default([]),
   images: z.array(z.string()).default([]),
+  /** The cluster came to know its kind only with this sync: nobody watches it yet. */
+  newKind: z.boolean().optional(),
   failure: Failure.optional(),
 });
 export type AppliedObject = z.infer<typeof AppliedObject>;

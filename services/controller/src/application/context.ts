@@ -76,6 +76,8 @@ export interface ObjectState {
   ruled?: boolean;
   /** Says of itself that it does not count in the sync status (`IgnoreExtraneous`). */
   extraneous?: boolean;
+  /** The destination namespace for its labels and annotations: none of the app's objects. */
+  unlisted?: boolean;
   /** The API server has been asked what an apply would do (or need not be). */
   predicted: boolean;
   fields: readonly FieldDifference[];

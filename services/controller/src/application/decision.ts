@@ -25,6 +25,12 @@ export const prunable = (object: ObjectState, usual: Consents): boolean =>
   object.live !== undefined &&
   consentTo("prune", object.consents, usual) !== "no";
 
+/** Nothing is desired any more: everything that is there would go. */
+export function isWipe(objects: readonly ObjectState[]): boolean {
+  const listed = objects.filter((object) => !object.unlisted);
+  return listed.length > 0 && listed.every((object) => object.extra);
+}
+
 /** Objects that a sync of everything would have to leave alone because of an error that concerns the whole. */
 const blocking = (object: ObjectState): boolean =>
   object.status === "Unknown" && object.failure !== undefined && object.failure.code !== "KIND_UNAVAILABLE";
@@ -119,7 +125,7 @@ export function decideInCharge(context: Context, now: number): Decision {
   if (wait) return wait;
   const isHeal = attempted && !hasFailed;
   if (isHeal && !automated.selfHeal) return { kind: "none" };
-  if (prune && !automated.allowEmpty && objects.length > 0 && objects.every((object) => object.extra)) {
+  if (prune && !automated.allowEmpty && isWipe(objects)) {
     const refused = failure("WIPE_REFUSED", "auto-sync will wipe out all resources");
     return { kind: "refuse", condition: { type: "SyncError", message: failureText(refused) } };
   }

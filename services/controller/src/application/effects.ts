@@ -6,6 +6,7 @@ import { RenderManifests } from "@driftless/contracts/pipeline/3-render";
 import { ComputeDiff, DescribeCluster, type Target } from "@driftless/contracts/pipeline/4-diff";
 import { ApplyStep, PredictStep } from "@driftless/contracts/pipeline/5-sync";
 import { ApplicationChanged, type SyncState } from "@driftless/contracts/pipeline/6-application";
+import { unusual } from "@driftless/manifests/apply-options";
 import { wasPlugin } from "./former-type.ts";
 import type { Context } from "./context.ts";
 import type { EffectName } from "./effect-names.ts";
@@ -43,7 +44,19 @@ const request = (context: Context, requestId: string, lane: "now" | "bulk", at: 
 const passRequest = (context: Context, at: number, deadlineMs = STEP_DEADLINE_MS) =>
   request(context, context.pass!.requestId, context.pass!.lane, at, deadlineMs);
 
+/** Options are those of the operation that runs, else of the Application. */
 function target(context: Context, manifestsDigest: string): Target {
+  const desired = (context.view.desired ?? context.former)!;
+  const applyOptions = unusual((context.operation ?? desired).options.apply);
+  return {
+    ...bareTarget(context, manifestsDigest),
+    ...(applyOptions && { applyOptions }),
+    ...(desired.managedNamespace && { managedNamespace: desired.managedNamespace }),
+    ...(desired.ignoreRules.length > 0 && { ignoreDifferences: desired.ignoreRules }),
+  };
+}
+
+function bareTarget(context: Context, manifestsDigest: string): Target {
   const desired = (context.view.desired ?? context.former)!;
   return {
     destination: desired.destination,
@@ -51,7 +64,6 @@ function target(context: Context, manifestsDigest: string): Target {
     ...desired.tracking,
     controlPlaneNamespace: context.view.controlPlaneNamespace,
     ...(desired.resourceFilter && { resourceFilter: desired.resourceFilter }),
-    ...(desired.ignoreRules.length > 0 && { ignoreDifferences: desired.ignoreRules }),
   };
 }
 
@@ -264,7 +276,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   compareForDeletion: (context, _event, at) =>
     publish(ComputeDiff, {
       ...request(context, context.deletion!.requestId, "now", at, STEP_DEADLINE_MS),
-      target: target(context, context.emptyManifestsDigest),
+      target: bareTarget(context, context.emptyManifestsDigest),
       inventory: [
         ...(context.objects.length > 0 ? context.inventory : inventoryOf(context.view.status)),
         ...hooksOf(context.operationState),
@@ -350,7 +362,7 @@ function deletionStep(context: Context, at: number) {
     epoch: context.epoch,
     phase: "Sync" as const,
     wave: 0,
-    target: target(context, context.emptyManifestsDigest),
+    target: bareTarget(context, context.emptyManifestsDigest),
     purpose: "delete" as const,
     apply: [],
     prune: [],

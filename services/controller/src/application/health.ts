@@ -7,7 +7,8 @@ import type { Context, ObjectState } from "./context.ts";
 const CAUSES_SHOWN = 3;
 
 export function appHealth({ objects, view }: Pick<Context, "objects" | "view">): Health {
-  if (objects.length > 0 && objects.every(({ live }) => live === undefined)) return { status: "Missing" };
+  const listed = objects.filter(({ unlisted }) => !unlisted);
+  if (listed.length > 0 && listed.every(({ live }) => live === undefined)) return { status: "Missing" };
   let status: Health["status"] = "Healthy";
   const causes: string[] = [];
   for (const object of objects) {

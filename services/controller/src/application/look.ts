@@ -406,7 +406,7 @@ export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Pa
     hooks: message.hooks ?? [],
     comparison,
     diffWarnings: [...message.warnings, ...orphansWarning(orphansOf({ ...context, comparison }, message))],
-    inventory: view.desired ? message.objects.map(keyOf) : context.inventory,
+    inventory: view.desired ? message.objects.filter(({ unlisted }) => !unlisted).map(keyOf) : context.inventory,
   };
 }
 
@@ -454,6 +454,7 @@ function stateOf(compared: ComparedObject): ObjectState {
     ...(compared.hook && { hook: true }),
     ...(compared.ruled && { ruled: true }),
     ...(compared.extraneous && { extraneous: true }),
+    ...(compared.unlisted && { unlisted: true }),
     predicted: verdict === "Synced" || verdict === "Extra" || verdict === "Unknown",
     fields: [],
     managers: [],

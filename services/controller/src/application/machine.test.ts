@@ -955,8 +955,7 @@ describe("an operation that somebody asks for", () => {
 
   test.each([
     ["manifests", { sync: { manifests: ["x"] } }, "operation.sync.manifests"],
-    ["strategy apply", { sync: { syncStrategy: { apply: { force: true } } } }, "operation.sync.syncStrategy.apply"],
-    ["Replace=true", { sync: { syncOptions: ["Replace=true"] } }, "operation.sync.syncOptions[Replace=true]"],
+    ["an unknown option", { sync: { syncOptions: ["Novelty=1"] } }, "operation.sync.syncOptions[Novelty=1]"],
   ])("with %s ends at once with the field's name", (_what, operation, path) => {
     const play = asked(operation);
     expect(play.count("FetchSource")).toBe(0);

@@ -18,19 +18,26 @@ export function runningState(
   const results = new Map(operation.results.map((result) => [keyText(result), result]));
   const prunes = new Set(pruned(operation, context.objects).map((object) => keyText(object.key)));
   const resources: ResourceResult[] = context.objects
+    .filter((object) => !object.unlisted)
     .filter((object) => (object.extra ? prunes.has(keyText(object.key)) : isSelected(operation, object)))
     .map((object) => resourceResult(object, results.get(keyText(object.key)), operation.dryRun));
   for (const result of operation.results) {
     if (result.outcome === "pruned" || result.outcome === "pruneSkipped") resources.push(pruneResult(result));
   }
   for (const hook of operation.hooks) if (hook.state !== "pending") resources.push(hookResult(hook));
+  const managedNamespace = context.view.desired?.managedNamespace;
   return {
     operation: withInfo(operation),
     phase: operation.terminated ? "Terminating" : "Running",
     ...(message ? { message } : {}),
     startedAt: operation.startedAt,
     ...(operation.retryCount > 0 ? { retryCount: operation.retryCount } : {}),
-    syncResult: { revision: operation.render.revision, source: operation.render.sourceField, resources },
+    syncResult: {
+      revision: operation.render.revision,
+      source: operation.render.sourceField,
+      resources,
+      ...(managedNamespace && { managedNamespaceMetadata: managedNamespace }),
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 // Steps of an operation as a whole (pure): decided, begun, tried again, ended.
-import type { ResourceResult } from "@driftless/contracts/application";
+import type { OperationField, ResourceResult } from "@driftless/contracts/application";
 import type { PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { SyncState } from "@driftless/contracts/pipeline/6-application";
 import { mergeWishes, type Context, type ObjectState, type Operation } from "./context.ts";
@@ -12,7 +12,7 @@ import { HOPS_BACK_MAX, refreshes, requestId, seconds, takeRequest, want, wish }
 import { massPrune } from "./prune-confirmation.ts";
 import { hookResult, leftBehind, runningState, toldUnchanged } from "./operation-state.ts";
 import { retryDelayMs } from "./retry-delay.ts";
-import { readSyncOptions } from "./sync-options.ts";
+import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { hookRuns, isSelected, isSelective, layoutOf, planned, succeeded, type HookRun } from "./sync-plan.ts";
 import { retryPolicy } from "./view.ts";
 
@@ -82,13 +82,19 @@ const withResults = (hooks: readonly HookRun[], results: readonly ResourceResult
     return { ...hook, state, message: result.message ?? "" };
   });
 
+function operationOptions({ sync }: OperationField): SyncOptions {
+  const options = readSyncOptions(sync?.syncOptions ?? []);
+  const isForced = sync?.syncStrategy?.apply?.force || sync?.syncStrategy?.hook?.force;
+  return isForced ? { ...options, apply: { ...options.apply, force: true } } : options;
+}
+
 /** Begins the operation that was decided on. */
 export function beginOperation(context: Context, at: number): Partial<Context> {
   if (context.decision.kind !== "sync") return {};
   const { request, partial } = context.decision;
   const desired = context.view.desired!;
   const { field, automated, resumed } = request;
-  const options = readSyncOptions(field.sync?.syncOptions ?? []);
+  const options = operationOptions(field);
   const prune = field.sync?.prune ?? false;
   const begun = {
     id: resumed?.id || `${context.view.ref.uid.slice(0, 8)}-${requestId(context)}`,
@@ -265,8 +271,9 @@ export function endOperation(context: Context, at: number): Partial<Context> {
     decision: { kind: "none" },
     now: at,
   };
+  const isUnwatched = operation.results.some(({ newKind }) => newKind);
   // What was applied was a revision that the app does not follow, or not all of it came about: look again.
-  if (pinned || (!isSucceeded && !supersededNow)) {
+  if (pinned || isUnwatched || (!isSucceeded && !supersededNow)) {
     const from = pinned ? "fetch" : "diff";
     Object.assign(changes, want(ended, wish("operation", at, { detail: outcome.message }, { from })));
   }

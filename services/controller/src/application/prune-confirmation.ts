@@ -5,7 +5,7 @@ import { consentTo } from "@driftless/manifests/consent";
 import { keyText } from "@driftless/manifests/resource-key";
 import { isApproved } from "./approval.ts";
 import type { Context, ObjectState, Operation } from "./context.ts";
-import { belongsToOwner } from "./decision.ts";
+import { belongsToOwner, isWipe } from "./decision.ts";
 import { isSelective, pruned } from "./sync-plan.ts";
 
 /** More than so many at once want an approval, */
@@ -27,12 +27,13 @@ export function massPrune(
 ): string | undefined {
   const goes = pruned(operation, context.objects);
   const counted = goes.filter((object) => consentTo("prune", object.consents, operation.options.consents) !== "yes");
-  const live = context.objects.filter((object) => object.live !== undefined && !belongsToOwner(object));
+  const live = context.objects.filter(
+    (object) => object.live !== undefined && !object.unlisted && !belongsToOwner(object),
+  );
   const isHalf = counted.length > FEW && counted.length * 2 > live.length;
   if (counted.length <= PRUNES_MAX && !isHalf) return undefined;
   if (isSelective(operation) && !operation.automated) return undefined;
-  const isWipe = context.objects.every((object) => object.extra);
-  if (isWipe && operation.automated && context.view.desired?.automated?.allowEmpty) return undefined;
+  if (isWipe(context.objects) && operation.automated && context.view.desired?.automated?.allowEmpty) return undefined;
   return (
     `${counted.length} of the app's ${live.length} objects would be deleted; ` +
     "approve of it by the annotation argocd.argoproj.io/deletion-approved, or set the sync option Prune=true"

@@ -133,6 +133,7 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
       live.health?.status === health.status ? (live.health.lastTransitionTime ?? seconds(now)) : seconds(now),
   };
   desired["resources"] = context.objects
+    .filter((object) => !object.unlisted)
     .map((object) => resourceStatus(object, options.consents, view.policy.persistHealth))
     .toSorted(inOrder);
   desired["history"] = context.history;

@@ -1,4 +1,5 @@
-// Sync options of an Application or an operation: those that are honoured, and those that are refused by name.
+// Sync options of an Application or an operation, and those names and values that nobody knows, which are refused.
+import { applyOptionsIn, type ApplyOptions } from "@driftless/manifests/apply-options";
 import { consentsIn, type Consents } from "@driftless/manifests/consent";
 
 export interface SyncOptions {
@@ -7,26 +8,31 @@ export interface SyncOptions {
   /** Of `Prune` and `Delete`; objects that say something themselves go by that. */
   consents: Consents;
   pruneLast: boolean;
+  /** In which way objects are applied that do not say so themselves. */
+  apply: ApplyOptions;
 }
 
-const HONOURED: Record<string, readonly string[]> = {
-  CreateNamespace: ["true", "false"],
-  // Every apply is server-side; switching that off would be another way of applying.
-  ServerSideApply: ["true"],
-  ClientSideApplyMigration: ["true"],
-  Validate: ["true"],
+const SWITCH = ["true", "false"];
+
+const KNOWN: Record<string, readonly string[]> = {
+  CreateNamespace: SWITCH,
+  // Every apply is server-side, whatever this says: fields that Git does not name are left to others, and what Git no
+  // longer names goes, as with a client-side apply; only its annotation is not written.
+  ServerSideApply: SWITCH,
+  ClientSideApplyMigration: SWITCH,
+  Validate: SWITCH,
   Prune: ["true", "false", "confirm"],
   Delete: ["true", "false", "confirm"],
   PrunePropagationPolicy: ["foreground", "background", "orphan"],
   // Unchanged objects are never applied, whatever this says.
-  ApplyOutOfSyncOnly: ["true", "false"],
-  // An object of another Application is always refused.
-  FailOnSharedResource: ["true"],
-  PruneLast: ["true", "false"],
-  Replace: ["false"],
-  Force: ["false"],
-  RespectIgnoreDifferences: ["false"],
-  SkipDryRunOnMissingResource: ["false"],
+  ApplyOutOfSyncOnly: SWITCH,
+  // An object of another Application is never written and fails the sync, whatever this says.
+  FailOnSharedResource: SWITCH,
+  PruneLast: SWITCH,
+  Replace: SWITCH,
+  Force: SWITCH,
+  RespectIgnoreDifferences: SWITCH,
+  SkipDryRunOnMissingResource: SWITCH,
 };
 
 export function readSyncOptions(options: readonly string[]): SyncOptions {
@@ -37,13 +43,14 @@ export function readSyncOptions(options: readonly string[]): SyncOptions {
     propagation: propagation === "background" ? "Background" : propagation === "orphan" ? "Orphan" : "Foreground",
     consents: consentsIn(options),
     pruneLast: value("PruneLast") === "true",
+    apply: applyOptionsIn(options),
   };
 }
 
-/** The options that are not honoured, as they are written. */
-export function unsupportedSyncOptions(options: readonly string[]): string[] {
+/** The options that are not known, as they are written. */
+export function unknownSyncOptions(options: readonly string[]): string[] {
   return options.filter((option) => {
     const at = option.indexOf("=");
-    return !HONOURED[option.slice(0, at)]?.includes(option.slice(at + 1).trim());
+    return !KNOWN[option.slice(0, at)]?.includes(option.slice(at + 1).trim());
   });
 }

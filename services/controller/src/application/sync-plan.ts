@@ -84,9 +84,9 @@ const NO_SLOT: Slot = { phase: "Sync", wave: 0 };
 
 export const isSelective = ({ field }: Pick<Operation, "field">): boolean => (field.sync?.resources?.length ?? 0) > 0;
 
-/** Everything, or what the operation names. */
-export function isSelected(operation: Pick<Operation, "field">, { key }: ObjectState): boolean {
-  if (!isSelective(operation)) return true;
+/** Everything, or what the operation names; the destination namespace comes along with whatever is in it. */
+export function isSelected(operation: Pick<Operation, "field">, { key, unlisted }: ObjectState): boolean {
+  if (!isSelective(operation) || unlisted) return true;
   return operation.field.sync!.resources!.some(
     ({ group = "", kind, name, namespace }) =>
       group === key.group && kind === key.kind && name === key.name && (!namespace || namespace === key.namespace),

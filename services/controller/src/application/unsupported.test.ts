@@ -9,10 +9,9 @@ test.each([
   ["spec.sources", { sources: [source] }],
   ["spec.sourceHydrator", { sourceHydrator: { drySource: {} } }],
   ["spec.source.kustomize.version", { source: { ...source, kustomize: { version: "v4" } } }],
-  ["spec.syncPolicy.managedNamespaceMetadata", { syncPolicy: { managedNamespaceMetadata: { labels: { a: "b" } } } }],
   [
-    "spec.syncPolicy.syncOptions[Replace=true]",
-    { syncPolicy: { syncOptions: ["CreateNamespace=true", "Replace=true"] } },
+    "spec.syncPolicy.syncOptions[Replace=maybe]",
+    { syncPolicy: { syncOptions: ["CreateNamespace=true", "Replace=maybe"] } },
   ],
   ["spec.syncPolicy.syncOptions[Novelty=1]", { syncPolicy: { syncOptions: ["Novelty=1"] } }],
 ])("%s", (path, spec) => {

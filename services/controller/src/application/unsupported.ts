@@ -1,7 +1,7 @@
 // What Argo CD's contract allows in an Application or an operation and Driftless does not do yet. Each is refused by
 // its path (UNSUPPORTED_FIELD) before anything is compared or written: half-honoured is worse than not at all.
 import type { Application, OperationField } from "@driftless/contracts/application";
-import { unsupportedSyncOptions } from "./sync-options.ts";
+import { unknownSyncOptions } from "./sync-options.ts";
 
 type Json = Record<string, unknown>;
 
@@ -19,7 +19,7 @@ function presentIn(object: unknown, path: string, names: readonly string[]): str
 
 /** An option stands in the path by its text, because a list index says nothing to the reader. */
 const optionPaths = (options: readonly string[] | undefined, path: string): string[] =>
-  unsupportedSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
+  unknownSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
 
 const SPEC = ["sources", "sourceHydrator"];
 const SOURCE = ["ref"];
@@ -47,7 +47,6 @@ export function unsupportedInApplication(app: Application): string[] {
     ...presentIn(spec?.source, "spec.source", SOURCE),
     // Would choose another Kustomize than the one that is built in.
     ...presentIn(spec?.source?.kustomize, "spec.source.kustomize", ["version"]),
-    ...presentIn(spec?.syncPolicy, "spec.syncPolicy", ["managedNamespaceMetadata"]),
     ...optionPaths(spec?.syncPolicy?.syncOptions, "spec.syncPolicy.syncOptions"),
     ...compareOptions
       .filter((option) => option !== "" && !COMPARE_OPTIONS_HONOURED.has(option))
@@ -58,11 +57,8 @@ export function unsupportedInApplication(app: Application): string[] {
 const OPERATION_SYNC = ["revisions", "sources", "manifests"];
 
 export function unsupportedInOperation(operation: OperationField): string[] {
-  const strategy = operation.sync?.syncStrategy;
   return [
     ...presentIn(operation.sync, "operation.sync", OPERATION_SYNC),
-    ...(strategy?.apply?.force ? ["operation.sync.syncStrategy.apply.force"] : []),
-    ...(strategy?.hook?.force ? ["operation.sync.syncStrategy.hook.force"] : []),
     ...optionPaths(operation.sync?.syncOptions, "operation.sync.syncOptions"),
     ...(operation.sync ? [] : ["operation without sync"]),
   ];

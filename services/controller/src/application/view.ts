@@ -79,6 +79,8 @@ export interface Desired {
   automated?: { prune: boolean; selfHeal: boolean; allowEmpty: boolean };
   syncOptionTexts: string[];
   options: SyncOptions;
+  /** Labels and annotations of the destination namespace, where the app creates it. */
+  managedNamespace?: Target["managedNamespace"];
   retry?: Retry;
   historyLimit: number;
   tracking: TargetTracking;
@@ -301,6 +303,8 @@ function desiredOf(app: Application, ref: AppRef, { project: ofApp, settings, cl
     // Other types say themselves what they read.
     ...(generatePaths.length > 0 ? { generatePaths } : {}),
   };
+  const options = readSyncOptions(spec.syncPolicy?.syncOptions ?? []);
+  const metadata = spec.syncPolicy?.managedNamespaceMetadata;
   const automated = spec.syncPolicy?.automated;
   const { server, name, namespace } = spec.destination!;
   const appName = ref.namespace === settings.controlPlaneNamespace ? ref.name : `${ref.namespace}_${ref.name}`;
@@ -340,7 +344,8 @@ function desiredOf(app: Application, ref: AppRef, { project: ofApp, settings, cl
           }
         : undefined,
     syncOptionTexts: spec.syncPolicy?.syncOptions ?? [],
-    options: readSyncOptions(spec.syncPolicy?.syncOptions ?? []),
+    options,
+    ...(options.createNamespace && metadata && { managedNamespace: { labels: {}, annotations: {}, ...metadata } }),
     retry: spec.syncPolicy?.retry,
     historyLimit: spec.revisionHistoryLimit ?? 10,
     tracking: settings.tracking,
