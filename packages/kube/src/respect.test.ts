@@ -127,6 +127,14 @@ test("a replacement sends everything that is ignored, since what it does not sen
   });
 });
 
+test("an item that the cluster does not have yet is made as Git has it", () => {
+  const object = live({ containers: containers(["web", "w:1", "a"]) }, [ours(owned("web"))]);
+  const asked = { spec: { containers: containers(["mesh", "m:1", "a"], ["web", "w:2", "a"]) } };
+  const ignored = { desired: [0, 1].map((at): FieldPath => ["spec", "containers", at, "image"]), live: [] };
+  respectIgnored({ desired: asked, live: object, ignored, mode: "apply" });
+  expect(asked.spec.containers).toEqual(containers(["mesh", "m:1", "a"], ["web", "w:2", "a"]));
+});
+
 test("fences, names and status are never taken from the cluster", () => {
   const object = { ...live({}, []), status: { ready: true } };
   const asked = { metadata: { name: "x" }, spec: {} };

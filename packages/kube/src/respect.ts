@@ -36,8 +36,8 @@ export function respectIgnored(input: RespectInput): void {
   const owners = ownersOf(live, input.takeover);
   const absent: FieldPath[] = [];
   for (const path of ignored.desired.filter(isRespected)) {
-    const there = counterpart(path, desired, live, owners.all);
-    if (!there || valueAt(live, there) === undefined) absent.push(path);
+    if (!counterpart(path, desired, live, owners.all) && !isInNewItem(path, desired, live, owners.all))
+      absent.push(path);
   }
   for (const path of ignored.live.filter(isRespected)) {
     const kept = mode === "replace" ? { value: valueAt(live, path), isNeeded: true } : keptOf(path, live, owners);
@@ -151,6 +151,17 @@ function counterpart(path: FieldPath, from: unknown, to: unknown, roots: readonl
     [here, there] = [child, memberOf(there, other)];
   }
   return place;
+}
+
+/** Of a list item that the cluster does not have yet nothing can be respected: it is made as Git has it. */
+function isInNewItem(path: FieldPath, desired: unknown, live: unknown, roots: readonly FieldNode[]): boolean {
+  return path.some(
+    (step, at) =>
+      typeof step === "number" &&
+      at < path.length - 1 &&
+      counterpart(path.slice(0, at), desired, live, roots) !== undefined &&
+      counterpart(path.slice(0, at + 1), desired, live, roots) === undefined,
+  );
 }
 
 function sameItem(index: number, from: unknown, to: unknown, nodes: readonly FieldNode[]): number | undefined {
