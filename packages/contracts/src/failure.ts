@@ -11,6 +11,7 @@ interface CodeInfo {
     | "InvalidSpecError"
     | "SyncError"
     | "PinnedWarning"
+    | "SyncWindowWarning"
     | "ExcludedResourceWarning"
     | "OrphanedResourceWarning"
     | "DeletionError"
@@ -152,6 +153,11 @@ export const FAILURE_CODES = {
     "PinnedWarning",
     false,
     "Remove the annotation driftless.io/pinned-until to let the app follow Git again at once.",
+  ),
+  SYNC_WINDOW: code(
+    "SyncWindowWarning",
+    false,
+    "Wait until the sync window opens, or change spec.syncWindows of the AppProject.",
   ),
   NONDETERMINISTIC_RENDER: code(
     "ComparisonError",

@@ -18,6 +18,28 @@ export const ProjectKind = z.looseObject({
 });
 export type ProjectKind = z.infer<typeof ProjectKind>;
 
+export const SyncWindow = z.looseObject({
+  /** `allow` or `deny`. */
+  kind: text.optional(),
+  /** Five fields of cron, each a start. */
+  schedule: text.optional(),
+  /** As Go writes it: `1h30m`. */
+  duration: text.optional(),
+  /** Patterns; what of the three is there is asked, and one of them or (`andOperator`) all have to match. */
+  applications: z.array(text).optional(),
+  namespaces: z.array(text).optional(),
+  clusters: z.array(text).optional(),
+  andOperator: z.boolean().optional(),
+  /** Syncs that a person asks for pass. */
+  manualSync: z.boolean().optional(),
+  /** Absent: UTC. */
+  timeZone: text.optional(),
+  /** A sync that was begun outside of it (`deny`) or in it (`allow`) may go on. */
+  syncOverrun: z.boolean().optional(),
+  description: text.optional(),
+});
+export type SyncWindow = z.infer<typeof SyncWindow>;
+
 export const AppProjectSpec = z.looseObject({
   description: text.optional(),
   sourceRepos: z.array(text).optional(),
@@ -29,7 +51,7 @@ export const AppProjectSpec = z.looseObject({
   namespaceResourceWhitelist: z.array(ProjectKind).optional(),
   namespaceResourceBlacklist: z.array(ProjectKind).optional(),
   roles: z.array(z.looseObject({})).optional(),
-  syncWindows: z.array(z.looseObject({})).optional(),
+  syncWindows: z.array(SyncWindow).optional(),
   signatureKeys: z.array(z.looseObject({})).optional(),
   sourceIntegrity: z.looseObject({}).optional(),
   orphanedResources: z

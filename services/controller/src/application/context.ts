@@ -21,6 +21,7 @@ import type { Wish } from "./events.ts";
 import type { Stage } from "./finalizers.ts";
 import { TERMINATED_MESSAGE, isFieldOfRunning, resumedOperation } from "./operation-record.ts";
 import type { SyncOptions } from "./sync-options.ts";
+import type { Closed } from "./sync-windows.ts";
 import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
 import { inventoryOf, type AppView, type Desired, type Requested, type RetryPolicy } from "./view.ts";
 
@@ -135,6 +136,8 @@ export interface OperationRequest {
     /** Results of hooks that are over: they are not run again. */
     hooks?: readonly ResourceResult[];
     terminated?: boolean;
+    /** It waited for a sync window, and was not begun. */
+    waited?: boolean;
   };
 }
 
@@ -221,8 +224,8 @@ export interface Deletion {
 export type Decision =
   | { kind: "none" }
   | { kind: "sync"; request: OperationRequest; partial: boolean }
-  /** Pacing, or a pin: look again then. With a condition it is something that people should know of. */
-  | { kind: "pause"; delayMs: number; condition?: ConditionField }
+  /** Pacing, a pin, or a sync window: look again then. With a condition it is something that people should know of. */
+  | { kind: "pause"; delayMs: number; condition?: ConditionField; window?: Closed }
   | { kind: "refuse"; condition: ConditionField };
 
 export interface Comparison {

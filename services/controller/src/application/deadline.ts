@@ -5,6 +5,7 @@ import type { Context, Operation } from "./context.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { runningState } from "./operation-state.ts";
 import { DEGRADED_GRACE_MS, failed, type Next, type Outcome } from "./sync-plan.ts";
+import { windowWaitMs } from "./window-wait.ts";
 
 type Wait = Extract<Next, { kind: "wait" }>;
 
@@ -28,7 +29,7 @@ function deadlinesOf(context: Context, wait: Wait): Deadline[] {
   const end = operationDeadline(context, operation);
   return [
     ...(end === undefined ? [] : [{ at: end, ends: true, text: timedOut(syncTimeoutMs, "the sync", wait.message) }]),
-    ...(waveTimeoutMs === 0 || wait.approval
+    ...(waveTimeoutMs === 0 || wait.approval || wait.window
       ? []
       : [{ at: since + waveTimeoutMs, ends: false, text: timedOut(waveTimeoutMs, "the wave", wait.message) }]),
     ...wait.blockers.flatMap(({ name, healthTimeout = "" }): Deadline[] => {
@@ -63,7 +64,9 @@ export function untilDeadline(context: Context, at: number, usualMs: number): nu
   // Once it is over, the look that is under way finds that out.
   const graceEnd = (waiting?.since ?? at) + DEGRADED_GRACE_MS;
   if (next?.kind === "wait" && graceEnd > at && next.blockers.some(({ mayFlap }) => mayFlap)) ends.push(graceEnd);
-  return Math.max(0, Math.min(usualMs, ...ends.map((end) => end - at), (pausedUntil ?? Infinity) - at));
+  // What only waits for the time is not looked at.
+  const looks = next?.kind === "wait" && next.window ? windowWaitMs(next.window.until, at) : usualMs;
+  return Math.max(0, Math.min(looks, ...ends.map((end) => end - at), (pausedUntil ?? Infinity) - at));
 }
 
 /** Time is up: a step that waits has failed, an operation is ended as if somebody terminated it. */

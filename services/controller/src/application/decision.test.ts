@@ -13,6 +13,7 @@ const healable = (over: Partial<Context> = {}): Context =>
         automated: { prune: true, selfHeal: true, allowEmpty: false },
         options: {},
         syncOptionTexts: [],
+        windows: [],
       },
       sourceHash: "s",
       policy: { ...POLICY_USUAL, waveTimeoutMs: 0, healHooks: false },

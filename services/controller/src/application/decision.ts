@@ -8,6 +8,7 @@ import { afterFailure, failedSyncs, pinned } from "./after-failure.ts";
 import { INFO, infoOf } from "./operation-record.ts";
 import { SUPERSEDED_MESSAGE } from "./operation-record.ts";
 import { healAttempts, healPauseMs } from "./retry-delay.ts";
+import { closedForRequest, closedWindow, waitForWindow } from "./window-wait.ts";
 
 /** Children made by a controller from one of our objects are not the app's to prune, nor a difference. */
 export const belongsToOwner = (object: ObjectState): boolean => object.extra && /owned by/.test(object.keep ?? "");
@@ -105,6 +106,8 @@ export function decideInCharge(context: Context, now: number): Decision {
     if (context.lookedFor !== request) return { kind: "none" };
     const waitMs = (request.resumed?.retryAt ?? 0) - now;
     if (waitMs > 0 && context.verdict === "OutOfSync") return { kind: "pause", delayMs: waitMs };
+    const closed = closedForRequest(context, request, now);
+    if (closed) return waitForWindow(closed, now);
     return { kind: "sync", request, partial: false };
   }
   const automated = desired.automated;
@@ -129,6 +132,8 @@ export function decideInCharge(context: Context, now: number): Decision {
     const refused = failure("WIPE_REFUSED", "auto-sync will wipe out all resources");
     return { kind: "refuse", condition: { type: "SyncError", message: failureText(refused) } };
   }
+  const closed = closedWindow(context, now, { isManual: false });
+  if (closed) return waitForWindow(closed, now);
   if (isHeal) {
     const delayMs = healPauseMs(context.heal, now, view.policy.heal);
     if (delayMs > 0) return { kind: "pause", delayMs };
@@ -158,6 +163,7 @@ export function mayHealAtOnce(context: Context, now: number): boolean {
     context.failed === undefined &&
     !(view.policy.healHooks && context.hooks.some(({ phases }) => !phases.every(isDeletePhase))) &&
     pinned(view.policy, now) === undefined &&
+    closedWindow(context, now, { isManual: false }) === undefined &&
     healPauseMs(context.heal, now, view.policy.heal) === 0
   );
 }

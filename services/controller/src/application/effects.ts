@@ -237,6 +237,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
 
   lookAtAwaited: (context, _event, at) => {
     const operation = context.operation!;
+    if (operation.next?.kind === "wait" && operation.next.window) return [];
     const running = operation.hooks.filter(({ state }) => state === "running");
     return publish(ComputeDiff, {
       ...request(context, operation.requestId, operation.lane, at, STEP_DEADLINE_MS),

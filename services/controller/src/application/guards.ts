@@ -16,7 +16,7 @@ import { needsHooks, nextOfDeletion, type DeletionNext } from "./deletion-plan.t
 import { isAllowed } from "./gate.ts";
 import { isPauseOver, overdue } from "./deadline.ts";
 import { isNews } from "./heal.ts";
-import { operationFailures } from "./operation-steps.ts";
+import { operationFailures, windowIsOver } from "./operation-steps.ts";
 import { canRetry, mayRenderAgain } from "./operation.ts";
 import { advance, isSuperseded } from "./sync-plan.ts";
 
@@ -95,7 +95,10 @@ export const GUARDS = {
   isOutOfSync: ({ context }: Asked) => context.verdict === "OutOfSync",
   isUnknown: ({ context }: Asked) => context.verdict === "Unknown",
   mustSync: ({ context }: Asked) => context.decision.kind === "sync",
-  mustPause: ({ context }: Asked) => context.decision.kind === "pause",
+  mustPause: ({ context }: Asked) => context.decision.kind === "pause" && !context.decision.window,
+  // Of what was decided last; while a verdict is pending that is yet to come.
+  waitsForWindow: ({ context: { wish, verdictPending, decision } }: Asked) =>
+    wish === undefined && !verdictPending && decision.kind === "pause" && decision.window !== undefined,
   becomesBlocked: ({ context, event }: Asked) =>
     event.type === "ApplicationUpdated" && !event.view.desired && context.view.desired !== undefined,
 
@@ -118,7 +121,12 @@ export const GUARDS = {
   mustApply: ({ context }: Asked) => context.operation!.next?.kind === "apply",
   mustWait: ({ context }: Asked) => context.operation!.next?.kind === "wait",
   mustRelease: ({ context }: Asked) => mustRelease(context),
-  mayGoOn: ({ context }: Asked) => advance(context).kind !== "wait",
+  mayGoOn: ({ context, event }: Asked) => {
+    const { next } = context.operation!;
+    return next?.kind === "wait" && next.window
+      ? windowIsOver(context, event.at ?? context.now)
+      : advance(context).kind !== "wait";
+  },
   canRetry: ({ context, event }: Asked) => canRetry(context, event.at ?? context.now),
   isOverdue: ({ context, event }: Asked) => overdue(context, event.at) !== undefined,
   isPauseOver: ({ context, event }: Asked) => isPauseOver(context, event.at),

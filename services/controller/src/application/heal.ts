@@ -39,7 +39,9 @@ export function onLiveChanged(context: Context, event: EventOf<"LiveChanged">): 
       change: message.change,
       by: message.by,
     };
-    return { objects, heldBack: [...context.heldBack, held] };
+    // The last of each: an operation may wait for long.
+    const others = context.heldBack.filter(({ key }) => !sameKey(key, held.key));
+    return { objects, heldBack: [...others, held] };
   }
   return { objects };
 }

@@ -25,6 +25,7 @@ import { isAllowed, projectDenial } from "./gate.ts";
 import { INFO, infoOf, isFieldOfRunning } from "./operation-record.ts";
 import { orphansWarning } from "./orphans.ts";
 import type { AppView, Desired } from "./view.ts";
+import { endHeld } from "./window-wait.ts";
 
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
 
@@ -113,8 +114,13 @@ export function updateView(context: Context, view: AppView, at: number): Partial
   if (view.refresh === undefined) changes.takenRefresh = undefined;
   // The next one may say the very same.
   if (view.operation === undefined) changes.takenOperationHash = "";
+  const ended = endHeld(next, view, at);
+  if (ended) {
+    Object.assign(changes, ended);
+    add(wish("user", at, { detail: "operation terminated" }, { from: "diff" }));
+  }
   Object.assign(changes, takeRequest({ ...next, ...changes }, at));
-  if (changes.request && changes.request !== context.request) {
+  if (changes.request && changes.request !== context.request && !ended) {
     const by = changes.request.field.initiatedBy?.username;
     add(wish("user", at, { by, detail: "sync requested" }, { freshness: "latest" }));
   }

@@ -426,7 +426,13 @@ export const applicationMachine = setup({
             { guard: "mayLook", target: "Fetching", actions: "beginPass" },
           ],
           states: {
-            resting: { always: { guard: "shouldLookAgain", target: "failing" } },
+            resting: {
+              always: [
+                { guard: "shouldLookAgain", target: "failing" },
+                { guard: "waitsForWindow", target: "awaitingWindow" },
+              ],
+            },
+            awaitingWindow: { after: { windowDelay: { target: "resting", actions: "wantAgain" } } },
             failing: { after: { lookAgainDelay: { target: "resting", actions: "wantAgain" } } },
           },
         },

@@ -1,6 +1,6 @@
 // Operation record (pure): what of an operation stands in `status.operationState`, so that it can be gone on with.
 // Ours are in `operation.info` as driftless.io/…, because Argo CD's CRD prunes unknown fields elsewhere.
-import type { Application, OperationField, ResourceResult } from "@driftless/contracts/application";
+import type { Application, OperationField, OperationState, ResourceResult } from "@driftless/contracts/application";
 import { OPERATION_INFO } from "@driftless/contracts/pipeline/5-sync";
 import { canonicalJson } from "@driftless/kube/canonical-json";
 import type { Operation, OperationRequest } from "./context.ts";
@@ -10,6 +10,7 @@ import { retryPolicy, type AppView } from "./view.ts";
 const PREFIX = "driftless.io/";
 
 export const TERMINATED_MESSAGE = "Operation terminated";
+export const WINDOW_MESSAGE = "Sync operation blocked by sync window";
 export const SUPERSEDED_MESSAGE = "superseded by";
 
 export const INFO = {
@@ -87,6 +88,7 @@ export function resumedOperation(view: AppView): OperationRequest | undefined {
     resumed: {
       id: infoOf(state.operation, INFO.operationId) ?? "",
       startedAt: state.startedAt ?? "",
+      ...(isWaiting(state) && { waited: true }),
       retryCount,
       ...(hooks.length > 0 && { hooks }),
       terminated,
@@ -95,6 +97,10 @@ export function resumedOperation(view: AppView): OperationRequest | undefined {
     },
   };
 }
+
+/** It was asked for while a sync window was closed, and not begun yet. */
+const isWaiting = ({ message, operation }: OperationState): boolean =>
+  message?.startsWith(WINDOW_MESSAGE) === true && infoOf(operation, INFO.operationId) === undefined;
 
 /** Those that are over; of a terminated operation all that were begun. */
 const hooksDone = (results: readonly ResourceResult[], begun: boolean): ResourceResult[] =>

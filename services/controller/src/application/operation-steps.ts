@@ -12,6 +12,7 @@ import { applyPredictions, requestId } from "./look.ts";
 import { pauseAfterStep } from "./deadline.ts";
 import { denials } from "./gate.ts";
 import { runningState } from "./operation-state.ts";
+import { closedWindow, windowMessage } from "./window-wait.ts";
 import {
   DEGRADED_GRACE_MS,
   advance,
@@ -19,6 +20,7 @@ import {
   failed,
   hookProgress,
   isSelected,
+  isSuperseded,
   lost,
   slotText,
   supersededBy,
@@ -115,7 +117,8 @@ export function planStep(context: Context, at: number): Partial<Context> {
   const { waiting } = context.operation!;
   const graceOver = waiting !== undefined && waiting.since + DEGRADED_GRACE_MS <= at;
   const before: Operation = { ...context.operation!, ...(graceOver && { waiting: { ...waiting, graceOver } }) };
-  const next = gated(context, advance({ ...context, operation: before }));
+  const planned = { ...context, operation: before };
+  const next = inWindow(planned, gated(planned, advance(planned)), at);
   const operation: Operation = { ...before, next, waiting: waitingFor(before, next, at) };
   if (next.kind !== "done") operation.failing = next.failing ?? before.failing;
   else operation.outcome = next.outcome;
@@ -139,6 +142,30 @@ function gated(context: Context, next: Next): Next {
 
 const notAllowed = (denied: readonly Failure[]) =>
   failed(`${INVALID_MESSAGE}: ${denied.map(failureText).slice(0, 3).join("; ")}`, denied, false);
+
+/** The next step waits where its window has closed; what is not begun any more is given up for something newer. */
+function inWindow(context: Context, next: Next, at: number): Next {
+  if (next.kind !== "apply") return next;
+  const { automated, startedAt } = context.operation!;
+  const closed = closedWindow(context, at, { isManual: !automated, startedAt: Date.parse(startedAt) });
+  if (!closed) return next;
+  if (isSuperseded(context, true)) return { kind: "done", outcome: supersededBy(context) };
+  const { slot, failing } = next;
+  return {
+    kind: "wait",
+    slot,
+    message: windowMessage(closed),
+    blockers: [],
+    window: closed,
+    ...(failing && { failing }),
+  };
+}
+
+/** Whether what waits for a window need wait no longer. */
+export function windowIsOver(context: Context, at: number): boolean {
+  const next = advance(context);
+  return next.kind !== "apply" || inWindow(context, next, at).kind !== "wait";
+}
 
 /** Since when this very step is waited for, however often it is planned anew. */
 function waitingFor({ waiting }: Operation, next: Next, at: number): Operation["waiting"] {

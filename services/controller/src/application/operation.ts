@@ -15,19 +15,25 @@ import { retryDelayMs } from "./retry-delay.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { hookRuns, isSelected, isSelective, layoutOf, planned, succeeded, type HookRun } from "./sync-plan.ts";
 import { retryPolicy } from "./view.ts";
+import { WINDOW_CONDITION, heldRequest } from "./window-wait.ts";
 
 /** What the verdict leads to; a decision to refuse is shown as a condition. */
 export function takeDecision(context: Context, at: number): Partial<Context> {
   const decision = decide(context, at);
   const told = decision.kind === "refuse" || decision.kind === "pause" ? decision.condition : undefined;
-  // An app that is in sync by itself has nothing left of a failed sync, nor one that is no longer pinned of its pin.
-  const isOver = (context.verdict === "Synced" && !context.request) || context.syncCondition?.type === PINNED_CONDITION;
+  // An app that is in sync by itself has nothing left of a failed sync, nor one that waits no longer of what it waited for.
+  const isOver =
+    (context.verdict === "Synced" && !context.request) ||
+    context.syncCondition?.type === PINNED_CONDITION ||
+    context.syncCondition?.type === WINDOW_CONDITION;
   const shown = told ?? (isOver ? undefined : context.syncCondition);
   const left =
     decision.kind !== "sync" && context.heal.requestId === "" && context.heldBack.length > 0
       ? { heldBack: [], ...want(context, heldBackWish(context, at)) }
       : {};
-  return { decision, verdictPending: false, syncCondition: shown, pass: undefined, now: at, ...left };
+  const held =
+    decision.kind === "pause" && decision.window && context.request ? heldRequest(context, decision.window, at) : {};
+  return { decision, verdictPending: false, syncCondition: shown, pass: undefined, now: at, ...left, ...held };
 }
 
 const predictable = (objects: readonly ObjectState[], operation: Pick<Operation, "field">): PlannedObject[] =>
@@ -108,7 +114,7 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
     retry: retryPolicy(field.retry ?? (automated ? desired.retry : undefined), automated),
     render: context.render!,
     ...(request.source && { source: request.source }),
-    startedAt: resumed?.startedAt || seconds(at),
+    startedAt: (!resumed?.waited && resumed?.startedAt) || seconds(at),
     retryCount: resumed?.retryCount ?? 0,
     retryDue: false,
     causes: context.causes,

@@ -9,6 +9,7 @@ import * as look from "./look.ts";
 import * as step from "./operation-steps.ts";
 import * as operation from "./operation.ts";
 import { healPauseMs, lookAgainDelayMs } from "./retry-delay.ts";
+import { windowWaitMs } from "./window-wait.ts";
 
 export const FETCH_DEADLINE_MS = 60_000;
 export const STEP_DEADLINE_MS = 30_000;
@@ -44,6 +45,9 @@ const hopOf = (context: Context): string => {
   return timings.fetchMs !== undefined ? "render" : "fetch";
 };
 
+const pauseText = ({ decision }: Context): string =>
+  decision.kind === "pause" && decision.window ? "the sync window may be open" : "after a pause";
+
 export const STEPS = {
   wantLook: from("Look", (context, event) => look.want(context, event.wish)),
   wantSource: from("SourceChanged", look.onSourceChanged),
@@ -53,7 +57,7 @@ export const STEPS = {
       look.wish(
         "retry",
         at,
-        { detail: context.failed?.failures[0]?.code ?? "after a pause" },
+        { detail: context.failed?.failures[0]?.code ?? pauseText(context) },
         {
           // After a failure everything is asked again; after a pause only the cluster.
           from: context.failed ? "fetch" : "diff",
@@ -153,6 +157,8 @@ export const DELAYS = {
   fetchDeadline: FETCH_DEADLINE_MS,
   stepDeadline: STEP_DEADLINE_MS,
   awaitedLook: ({ context, event }: Asked) => untilDeadline(context, atOf(event, context), AWAITED_LOOK_MS),
+  windowDelay: ({ context, event }: Asked) =>
+    windowWaitMs(context.decision.kind === "pause" ? context.decision.window?.until : undefined, atOf(event, context)),
   lookAgainDelay: ({ context }: Asked) => lookAgainDelayMs(context.failed?.attempts ?? 1, look.spreadOf(context)),
   pause: ({ context, event }: Asked) =>
     context.decision.kind === "pause"

@@ -11,6 +11,7 @@ import { keyText } from "@driftless/manifests/resource-key";
 import type { Context, ObjectState, Operation } from "./context.ts";
 import { prunable } from "./decision.ts";
 import { SUPERSEDED_MESSAGE, TERMINATED_MESSAGE } from "./operation-record.ts";
+import type { Closed } from "./sync-windows.ts";
 import { unapprovedPrunes } from "./prune-confirmation.ts";
 
 const ALL_RUN_MESSAGE = "successfully synced (all tasks run)";
@@ -74,8 +75,16 @@ export interface Blocker {
 
 export type Next =
   | { kind: "apply"; slot: Slot; apply: PlannedObject[]; prunes: PlannedObject[]; hooks: HookRun[]; failing?: Outcome }
-  /** `approval`: of a person, who may take days. */
-  | { kind: "wait"; slot: Slot; message: string; blockers: Blocker[]; approval?: true; failing?: Outcome }
+  /** `approval`: of a person, who may take days. `window`: until it opens. */
+  | {
+      kind: "wait";
+      slot: Slot;
+      message: string;
+      blockers: Blocker[];
+      approval?: true;
+      window?: Closed;
+      failing?: Outcome;
+    }
   | { kind: "done"; outcome: Outcome };
 
 type Planned = Pick<Operation, "field" | "prune" | "options" | "hooks">;

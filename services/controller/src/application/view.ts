@@ -14,7 +14,7 @@ import type { AppRef, Destination, ObjectKey } from "@driftless/contracts/identi
 import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
 import type { BuildEnvironment, SourceOptions } from "@driftless/contracts/pipeline/3-render";
 import type { IgnoreRule, ResourceFilter, Target } from "@driftless/contracts/pipeline/4-diff";
-import type { AppProjectSpec } from "@driftless/contracts/project";
+import type { AppProjectSpec, SyncWindow } from "@driftless/contracts/project";
 import { repositoryHash } from "@driftless/contracts/repository";
 import { shardOf } from "@driftless/contracts/subject";
 import { cascadeOf } from "./finalizers.ts";
@@ -26,6 +26,7 @@ import { inNamespaces, projectDenies, unsupportedInProject, wrongInProject, type
 import { ignoreRulesOf, wrongIgnoreRules } from "./ignore-rules.ts";
 import { POLICY_USUAL, appPolicy, type AppPolicy, type Policy } from "./policy.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
+import { windowsFor } from "./sync-windows.ts";
 import { unsupportedInApplication } from "./unsupported.ts";
 
 export const REFRESH_ANNOTATION = "argocd.argoproj.io/refresh";
@@ -76,6 +77,8 @@ export interface Desired {
   destination: Destination;
   cluster: ProjectCluster;
   project: AppProjectSpec;
+  /** Those of the project that concern it. */
+  windows: SyncWindow[];
   automated?: { prune: boolean; selfHeal: boolean; allowEmpty: boolean };
   syncOptionTexts: string[];
   options: SyncOptions;
@@ -335,6 +338,7 @@ function desiredOf(app: Application, ref: AppRef, { project: ofApp, settings, cl
     destination: { ...(server ? { server } : {}), ...(name ? { name } : {}), ...(namespace ? { namespace } : {}) },
     cluster: cluster ?? spec.destination!,
     project,
+    windows: windowsFor(project.syncWindows, { name: ref.name, destination: spec.destination! }),
     automated:
       automated && automated.enabled !== false
         ? {
