@@ -138,12 +138,21 @@ export function decideInCharge(context: Context, now: number): Decision {
     const delayMs = healPauseMs(context.heal, now, view.policy.heal);
     if (delayMs > 0) return { kind: "pause", delayMs };
   }
+  const field = automatedOperation(context, isHeal, now, hasFailed ? failedSyncs(state) : 0);
+  const partial = isHeal && !view.policy.healHooks;
   return {
     kind: "sync",
-    request: { field: automatedOperation(context, isHeal, now, hasFailed ? failedSyncs(state) : 0), automated: true },
-    partial: isHeal && !view.policy.healHooks,
+    request: {
+      field: partial ? { ...field, sync: { ...field.sync, resources: named(differing) } } : field,
+      automated: true,
+    },
+    partial,
   };
 }
+
+/** As Argo CD names what a heal is about: without namespaces. */
+const named = (objects: readonly ObjectState[]) =>
+  objects.map(({ key: { group, kind, name } }) => ({ group, kind, name }));
 
 /**
  * Whether a suspected object may be put right at once, before any comparison: the drift of an app that is Synced and
