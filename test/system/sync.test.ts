@@ -544,15 +544,14 @@ describe("bad input", () => {
     expect(["APPLY_SCHEMA", "APPLY_INVALID"]).toContain(objects[0]?.failure?.code);
   });
 
-  test("two manifests of one object are refused, with both places", async () => {
+  test("of two manifests of one object the last counts, with a warning that names both places", async () => {
     const app = await hops.app("twice");
     await app.render([configMap("one"), configMap("one", { a: "2" })]);
-    const { name, message } = await app.tryDiff();
-    expect(name).toBe("DiffFailed");
-    expect((message as { failure: object }).failure).toMatchObject({
-      code: "DUPLICATE_RESOURCE",
-      message: expect.stringContaining("all.yaml:1"),
-    });
+    const diff = await app.diff();
+    expect(diff.objects).toMatchObject([{ kind: "ConfigMap", name: "one", verdict: "Missing" }]);
+    expect(diff.warnings).toMatchObject([
+      { code: "DUPLICATE_RESOURCE", message: expect.stringMatching(/one appeared 2 times .*all.yaml:1 and all.yaml/) },
+    ]);
   });
 
   test("what is not honoured yet is refused, each by its path", async () => {

@@ -81,7 +81,11 @@ export interface DesiredSet {
   excluded: ExcludedObject[];
   /** Of the set as a whole: nothing of it may be applied. */
   failures: Failure[];
+  /** Objects that stand in it more than once; the last one of each is the one that counts. */
+  repeated: Failure[];
 }
+
+const PLACES_TOLD_MAX = 4;
 
 export interface DesiredOptions {
   manifests: readonly Manifest[];
@@ -113,8 +117,17 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
     discovery.invalidate();
     lookups = await lookUpKinds(manifests, defined, discovery);
   }
-  const set: DesiredSet = { objects: [], hooks: [], skipped: [], unresolved: [], excluded: [], failures: [] };
-  const seen = new Map<string, Manifest>();
+  const set: DesiredSet = {
+    objects: [],
+    hooks: [],
+    skipped: [],
+    unresolved: [],
+    excluded: [],
+    failures: [],
+    repeated: [],
+  };
+  const all = new Map<string, Manifest[]>();
+  const kept = new Map<string, DesiredObject | DesiredHook>();
 
   for (const [index, manifest] of manifests.entries()) {
     const where = { file: manifest.file, line: manifest.line };
@@ -152,14 +165,11 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       set.skipped.push(prepared.key);
       continue;
     }
-    const id = wish.kind === "hook" ? `hook ${index}` : keyText(prepared.key);
-    const first = seen.get(id);
-    if (first) {
-      const text = `${keyForPeople(prepared.key)} stands in ${place(first)} and again in ${place(manifest)}.`;
-      set.failures.push(failure("DUPLICATE_RESOURCE", text, where));
-      continue;
-    }
-    seen.set(id, manifest);
+    // A generated name is another for each run, so that two of them are two hooks.
+    const id = prepared.key.name === "" ? `hook ${index}` : keyText(prepared.key);
+    const same = all.get(id);
+    if (same) same.push(manifest);
+    else all.set(id, [manifest]);
     const object: DesiredObject = {
       prepared,
       resource: lookup.resource,
@@ -169,10 +179,10 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       ...(defined[index] && { defines: defined[index] }),
     };
     if (wish.kind === "none") {
-      set.objects.push(withRules(object, target.ignoreDifferences ?? []));
+      kept.set(id, withRules(object, target.ignoreDifferences ?? []));
       continue;
     }
-    set.hooks.push({
+    kept.set(id, {
       ...object,
       index,
       phases: wish.phases,
@@ -181,6 +191,13 @@ export async function resolveDesired(options: DesiredOptions): Promise<DesiredSe
       ...(prepared.key.name === "" && { generateName: String(generateName) }),
       preparedFor: (name, run) => prepare(markedHook(manifest, name, run), prepareOptions),
     });
+  }
+  for (const one of kept.values()) {
+    if ("phases" in one) set.hooks.push(one);
+    else set.objects.push(one);
+  }
+  for (const [id, manifests] of all) {
+    if (manifests.length > 1) set.repeated.push(repeated(kept.get(id)!.prepared.key, manifests));
   }
   const namespace = managedNamespace(options, set);
   if (namespace) set.objects.push(namespace);
@@ -222,6 +239,13 @@ function managedNamespace({ app, target }: DesiredOptions, set: DesiredSet): Des
     isUntracked: true,
   });
   return { prepared, resource: NAMESPACES, kindPending: false, isUnlisted: true };
+}
+
+/** As Argo CD says it, and where they stand. */
+function repeated(key: ResourceKey, manifests: readonly Manifest[]): Failure {
+  const places = manifests.slice(-PLACES_TOLD_MAX).map(place);
+  const times = `Resource ${keyForPeople(key)} appeared ${manifests.length} times among application resources`;
+  return failure("DUPLICATE_RESOURCE", `${times}, in ${places.join(" and ")}; the last one counts.`);
 }
 
 function withRules(object: DesiredObject, all: readonly IgnoreRule[]): DesiredObject {

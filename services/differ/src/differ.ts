@@ -228,6 +228,9 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
   };
 }
 
+/** Of objects that are rendered more than once; where they are many, they have one reason. */
+const REPEATED_TOLD_MAX = 10;
+
 async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
   const { bus, clusters, live, records, clock } = differ;
   const { app, target } = command;
@@ -298,6 +301,7 @@ async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
       ...(orphans && { orphans: orphans.slice(0, ORPHANS_TOLD_MAX) }),
       images: [...new Set(desired.objects.flatMap(({ prepared }) => prepared.images))].toSorted(),
       warnings: [
+        ...desired.repeated.slice(0, REPEATED_TOLD_MAX),
         ...desired.objects.flatMap(({ prepared: { warnings, file, line } }) =>
           warnings.map((text) => failure("MANIFEST_INVALID", text, { file, line })),
         ),
