@@ -98,11 +98,14 @@ export const OperationField = z.looseObject({
   sync: z
     .looseObject({
       revision: text.optional(),
+      /** By the sources' order, where there are several. */
+      revisions: list(text).optional(),
       prune: z.boolean().optional(),
       dryRun: z.boolean().optional(),
       syncOptions: list(text).optional(),
       autoHealAttemptsCount: whole.optional(),
       source: ApplicationSource.optional(),
+      sources: list(ApplicationSource).optional(),
       resources: list(
         z.looseObject({
           group: text.optional(),
@@ -156,7 +159,9 @@ export const OperationState = z.looseObject({
   syncResult: z
     .looseObject({
       revision: text.optional(),
+      revisions: list(text).optional(),
       source: ApplicationSource.optional(),
+      sources: list(ApplicationSource).optional(),
       resources: list(ResourceResult).optional(),
       managedNamespaceMetadata: NamespaceMetadata.optional(),
     })
@@ -182,7 +187,9 @@ export type ResourceStatus = z.infer<typeof ResourceStatus>;
 export const HistoryEntry = z.looseObject({
   id: whole.optional(),
   revision: text.optional(),
+  revisions: list(text).optional(),
   source: ApplicationSource.optional(),
+  sources: list(ApplicationSource).optional(),
   deployStartedAt: text.optional(),
   deployedAt: text.optional(),
   initiatedBy: z.looseObject({}).optional(),
@@ -201,6 +208,7 @@ export const ApplicationStatus = z.looseObject({
     .looseObject({
       status: text.optional(),
       revision: text.optional(),
+      revisions: list(text).optional(),
       comparedTo: z.looseObject({}).optional(),
     })
     .optional(),
@@ -211,6 +219,7 @@ export const ApplicationStatus = z.looseObject({
   conditions: list(ConditionField).optional(),
   reconciledAt: text.optional(),
   sourceType: text.optional(),
+  sourceTypes: list(text).optional(),
   summary: z.looseObject({ images: list(text).optional(), externalURLs: list(text).optional() }).optional(),
   controllerNamespace: text.optional(),
 });

@@ -101,7 +101,11 @@ export const FAILURE_CODES = {
   PLUGIN_FAILED: code("ComparisonError", true, "The plugin could not render; it is asked again by itself."),
   BLOB_GONE: code("ComparisonError", true, "A cached body is gone; the step before it is done again by itself."),
   // Comparing.
-  DUPLICATE_RESOURCE: code("ComparisonError", false, "Two manifests name the same object, and the last one counts; remove the others."),
+  DUPLICATE_RESOURCE: code(
+    "ComparisonError",
+    false,
+    "Two manifests name the same object, and the last one counts; remove the others.",
+  ),
   KIND_UNKNOWN: code("ComparisonError", true, "Install the CRD of this kind, or correct apiVersion and kind."),
   KIND_UNAVAILABLE: code("ComparisonError", true, "The API server cannot list this kind now; other kinds go on."),
   EXCLUDED_RESOURCE: code(

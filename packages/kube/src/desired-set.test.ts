@@ -28,7 +28,13 @@ const hook = (more: Record<string, unknown>) =>
 const resolve = (manifests: Manifest[]) => {
   const destination = { server: "s", namespace: "shop" };
   const target = { destination, manifestsDigest: "d", trackingMethod: "annotation", controlPlaneNamespace: "argocd" };
-  return resolveDesired({ manifests, app: { name: "shop", namespace: "argocd" }, target: target as never, discovery });
+  return resolveDesired({
+    manifests,
+    app: { name: "shop", namespace: "argocd" },
+    target: target as never,
+    discovery,
+    server: "s",
+  });
 };
 
 test("the last of several manifests of one object counts, and the warning says where all of them stand", async () => {

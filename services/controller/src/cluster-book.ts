@@ -4,7 +4,7 @@ import type { Destination } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ClusterVersions, RenderManifests } from "@driftless/contracts/pipeline/3-render";
 import type { ClusterDescribed, DescribeCluster } from "@driftless/contracts/pipeline/4-diff";
-import type { Render } from "./application/context.ts";
+import type { SourceRender } from "./application/render.ts";
 
 type Command = MessageOf<typeof DescribeCluster>;
 type Answer = MessageOf<typeof ClusterDescribed>;
@@ -98,7 +98,7 @@ const answerTo = (
 
 /** Whether a render would come out the same on the cluster as it is now. */
 export function stillHolds(
-  render: Pick<Render, "variables" | "apiVersions" | "cluster">,
+  render: Pick<SourceRender, "variables" | "apiVersions" | "cluster">,
   now: ClusterVersions,
   has: (apiVersion: string) => boolean,
 ): boolean {

@@ -57,6 +57,7 @@ import { wish } from "./application/look.ts";
 import { asksForOrphans } from "./application/orphans.ts";
 import { inNamespaces } from "./application/project.ts";
 import { POLICY_USUAL, type Policy } from "./application/policy.ts";
+import { followed, rendered } from "./application/sources.ts";
 import { conditionsOf } from "./application/status.ts";
 import { doneByArgoCd, observed, withoutRequests } from "./application/observation.ts";
 import { viewOf, type AppView, type Settings } from "./application/view.ts";
@@ -444,15 +445,16 @@ class Controller implements Service {
     if (!context) return;
     this.publish(ApplicationForgotten, { uid, namespace, name });
     const { view } = context;
-    if (!view.desired) return;
-    this.publish(ForgetSource, {
-      app: view.ref,
-      requestId: `${context.nonce}-forget`,
-      shard: view.shard,
-      lane: "bulk",
-      deadlineAt: this.context.clock.now() + FORGET_DEADLINE_MS,
-      source: view.desired.source,
-    });
+    for (const source of context.asked.length > 0 ? context.asked : rendered(view.desired?.sources ?? [])) {
+      this.publish(ForgetSource, {
+        app: view.ref,
+        requestId: `${context.nonce}-forget${source.key ?? ""}`,
+        shard: view.shard,
+        lane: "bulk",
+        deadlineAt: this.context.clock.now() + FORGET_DEADLINE_MS,
+        source,
+      });
+    }
   }
 
   // What comes by messages
@@ -514,8 +516,8 @@ class Controller implements Service {
       }),
       on(FetcherStarted, async ({ partitions }) => {
         for (const uid of this.host.uids()) {
-          const source = this.host.contextOf(uid)?.view.desired?.source;
-          if (source && partitions.includes(fetchPartitionOf(source.repository))) {
+          const sources = rendered(this.host.contextOf(uid)?.view.desired?.sources ?? []);
+          if (sources.some(({ repository }) => partitions.includes(fetchPartitionOf(repository)))) {
             this.host.send(uid, { type: "FetcherStarted" });
           }
         }
@@ -564,8 +566,8 @@ class Controller implements Service {
         context.failed?.failures.some(({ code }) => code === "MANIFEST_INVALID") &&
         context.view.desired &&
         this.clusters.serverOf(context.view.desired.destination) === cluster.server;
-      const holds = !context.render || stillHolds(context.render, cluster, (name) => served.has(name));
-      if (refused || !holds) this.look(uid, asked);
+      const holds = context.render?.sources.every((source) => stillHolds(source, cluster, (name) => served.has(name)));
+      if (refused || holds === false) this.look(uid, asked);
     }
   }
 
@@ -666,13 +668,14 @@ class Controller implements Service {
       const interval = this.settings.pollIntervalMs;
       const silent = new Set<string>();
       for (const uid of interval > 0 ? this.host.uids() : []) {
-        const source = this.host.contextOf(uid)?.view.desired?.source;
-        if (!source) continue;
-        const since = this.silentSince.get(source.repository);
-        if (since === undefined) this.silentSince.set(source.repository, now);
-        // The fetcher spreads its polls over half an interval more.
-        else if (now - since > interval * 1.5 * SILENT_INTERVALS) silent.add(source.repository);
-        if (!silent.has(source.repository)) continue;
+        const repositories = followed(this.host.contextOf(uid)?.view.desired?.sources ?? []);
+        for (const { repository } of repositories) {
+          const since = this.silentSince.get(repository);
+          if (since === undefined) this.silentSince.set(repository, now);
+          // The fetcher spreads its polls over half an interval more.
+          else if (now - since > interval * 1.5 * SILENT_INTERVALS) silent.add(repository);
+        }
+        if (!repositories.some(({ repository }) => silent.has(repository))) continue;
         this.look(uid, wish("poll", clock.now(), { detail: "watchdog" }, { freshness: "latest", lane: "bulk" }));
       }
       for (const repository of silent) this.silentSince.set(repository, now);

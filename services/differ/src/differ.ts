@@ -30,7 +30,7 @@ import type { Cluster, Clusters } from "@driftless/kube/clusters";
 import { resolveDesired, type DesiredHook, type DesiredSet, type ExcludedObject } from "@driftless/kube/desired-set";
 import { clusterFailure } from "@driftless/kube/cluster-failure";
 import { NAMESPACES, type ApiResource } from "@driftless/kube/resource";
-import { decodeManifests } from "@driftless/manifests/manifests-blob";
+import { readManifests } from "@driftless/manifests/of-sources";
 import { keyText } from "@driftless/manifests/resource-key";
 import { isExcluded } from "@driftless/manifests/resource-filter";
 import { trackingName } from "@driftless/manifests/tracking";
@@ -234,9 +234,7 @@ const REPEATED_TOLD_MAX = 10;
 async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
   const { bus, clusters, live, records, clock } = differ;
   const { app, target } = command;
-  const bytes = await bus.blobs.get(target.manifestsDigest);
-  if (!bytes) return failed(failure("BLOB_GONE", "The rendered manifests are gone; they are rendered again."));
-  const decoded = decodeManifests(bytes);
+  const decoded = await readManifests(target.manifestsDigest, (digest) => bus.blobs.get(digest));
   if (decoded.kind === "error") return failed(failure("BLOB_GONE", `The rendered manifests are ${decoded.reason}.`)); // D1
   const lookup = await clusters.find(target.destination);
   if (lookup.kind === "error") return failed(lookup.failure);

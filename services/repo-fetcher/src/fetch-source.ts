@@ -22,6 +22,8 @@ export type SourceQuestion = {
   app: { uid: string; project: string };
   source: SourceRef;
   freshness: "latest" | "observed";
+  commit?: string | undefined;
+  revisionOnly?: boolean | undefined;
   inputs: Inputs | undefined;
   extraPaths: readonly string[];
   refs?: readonly RefSource[] | undefined;
@@ -33,6 +35,7 @@ export type FetchedSource = {
   chartDigest: string | undefined;
   refRevisions: Record<string, string>;
   observation: number;
+  refObservations: Record<string, number>;
   /** undefined: the inputs given are the same. */
   bundle: Bundle | undefined;
   info: CommitInfo | undefined;
@@ -73,17 +76,25 @@ export async function fetchSource(
   for (const ref of wanted) {
     const opened = await openRef(owners, question, ref, me, cause);
     if (opened.kind === "failed") return stop(opened);
+    const { repository, resolved } = opened.value;
+    const other = refs.find((one) => one.repository === repository && one.resolved.commit !== resolved.commit);
+    if (other) {
+      const why = `the sources with ref ${other.name} and ref ${ref.name} are one repository at two revisions`;
+      return stop({ kind: "failed", failure: failure("SPEC_INVALID", why) });
+    }
     refs.push(opened.value);
   }
   const answer = (revision: string, chartDigest: string | undefined, bundle: Bundle | undefined): FetchedSource => ({
     revision,
     chartDigest,
     refRevisions: Object.fromEntries(refs.map(({ name, resolved }) => [name, resolved.commit])),
-    observation: Math.max(me.observation, ...refs.map(({ resolved }) => resolved.observation)),
+    observation: me.observation,
+    refObservations: Object.fromEntries(refs.map(({ name, resolved }) => [name, resolved.observation])),
     bundle,
     info: me.info(revision),
   });
 
+  if (question.revisionOnly) return ok(answer(me.revision, undefined, undefined));
   if (question.inputs && (await allSame(me, refs, question.inputs))) {
     const digest = "digest" in me ? (me.digest as string | undefined) : undefined;
     return ok(answer(me.revision, digest, undefined));
@@ -196,16 +207,17 @@ const isChart = (source: SourceRef): boolean =>
 const chartOf = ({ chart = "", targetRevision }: SourceRef) => ({ chart, targetRevision });
 
 async function openGit(owners: Owners, question: SourceQuestion, cause: Cause): Promise<Outcome<Own>> {
-  const { app, source, freshness } = question;
+  const { app, source, freshness, commit: known } = question;
   const opened = await owners.of(source.repoURL, app.project);
   if (opened.kind === "failed") return opened;
   const repository = opened.value;
   const id = sourceId(app.uid, source.key);
   const expect: Own["expect"] = (given) => {
+    if (question.revisionOnly) return;
     owners.forgetElsewhere(id, repository);
     repository.expect(id, source.targetRevision, given?.revision, cause, source.tagPrefix);
   };
-  const resolved = await repository.resolve(source.targetRevision, freshness, cause, source.tagPrefix);
+  const resolved = await repository.resolve(known ?? source.targetRevision, freshness, cause, source.tagPrefix);
   if (resolved.kind === "failed") {
     expect(undefined);
     return resolved;
@@ -267,7 +279,7 @@ async function openChart(
 async function openRef(
   owners: Owners,
   { app, freshness }: SourceQuestion,
-  { name, source }: RefSource,
+  { name, source, commit }: RefSource,
   own: Own,
   cause: Cause,
 ): Promise<Outcome<Ref>> {
@@ -276,7 +288,7 @@ async function openRef(
   const opened = await owners.of(source.repoURL, app.project);
   if (opened.kind === "failed") return named(opened, `$${name}`);
   const repository = opened.value;
-  const resolved = await repository.resolve(source.targetRevision, freshness, cause, source.tagPrefix);
+  const resolved = await repository.resolve(commit ?? source.targetRevision, freshness, cause, source.tagPrefix);
   if (resolved.kind === "failed") return named(resolved, `$${name}`);
   const isOwn = repository === own.repository;
   if (isOwn && resolved.value.commit !== own.revision)

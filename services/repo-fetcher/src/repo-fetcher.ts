@@ -100,24 +100,25 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
   async function fetch(command: MessageOf<typeof FetchSource>): Promise<void> {
     const started = clock.monotonic();
     if (command.deadlineAt < clock.now()) return; // Nobody waits for it any more; it will be asked again.
-    const { app, requestId, shard, source, freshness, inputsDigest, extraPaths, refs, charts } = command;
+    const { app, requestId, shard, source, freshness, inputsDigest } = command;
+    const { commit, revisionOnly, extraPaths, refs, charts } = command;
     owners.meet(app);
     const reply = () => ({ app, requestId, shard, tookMs: clock.monotonic() - started });
     const inputs = await inputsOf(inputsDigest);
     const cause: Cause = { kind: "refresh", at: now() };
-    const question = { app, source, freshness, inputs, extraPaths, refs, charts };
+    const question = { app, source, freshness, commit, revisionOnly, inputs, extraPaths, refs, charts };
     const fetched = await fetchSource(owners, question, cause);
     const bundle = fetched.kind === "ok" ? fetched.value.bundle : undefined;
     const bundleDigest = bundle && (await bus.blobs.put(encodeBundle(bundle)));
     meters.seconds.observe((clock.monotonic() - started) / 1000);
     if (fetched.kind === "ok") {
-      const { revision, observation, info, chartDigest, refRevisions } = fetched.value;
+      const { revision, observation, info, chartDigest, refRevisions, refObservations } = fetched.value;
       await bus.publish(SourceFetched, {
         ...reply(),
         revision,
         observation,
         chartDigest,
-        refRevisions,
+        ...(refs && { refRevisions, refObservations }),
         ...(bundle && contentless(bundle)),
         inputs: bundle === undefined ? "same" : "unknown",
         bundleDigest,

@@ -20,7 +20,8 @@ import { workDurable } from "@driftless/contracts/streams";
 import { openCustomizations, type Customizations } from "@driftless/customizations/customizations";
 import type { Clusters } from "@driftless/kube/clusters";
 import { resolveDesired, type DesiredSet } from "@driftless/kube/desired-set";
-import { decodeManifests, type DecodedManifests } from "@driftless/manifests/manifests-blob";
+import type { DecodedManifests } from "@driftless/manifests/manifests-blob";
+import { readManifests } from "@driftless/manifests/of-sources";
 import { keyForPeople, keyText } from "@driftless/manifests/resource-key";
 import type { Clock } from "@driftless/process/clock";
 import type { Config } from "@driftless/process/config";
@@ -248,7 +249,7 @@ async function withStep<T>(
   const failed = (why: Failure): Outcome<T> => ({ kind: "failed", failure: why });
   // What an Application takes along when it is deleted does not depend on what Git has.
   const needsNone = command.purpose === "release" || (command.purpose === "delete" && !command.hooks?.length);
-  const decoded = needsNone ? NOTHING : await manifestsOf(bus, target.manifestsDigest);
+  const decoded = needsNone ? NOTHING : await readManifests(target.manifestsDigest, (digest) => bus.blobs.get(digest));
   if (decoded.kind === "error") return failed(failure("BLOB_GONE", `The rendered manifests are ${decoded.reason}.`));
   const lookup = await clusters.find(target.destination);
   if (lookup.kind === "error") return failed(lookup.failure);
@@ -289,11 +290,6 @@ async function withStep<T>(
 }
 
 const NOTHING: DecodedManifests = { kind: "ok", manifests: [] };
-
-async function manifestsOf(bus: Bus, digest: string): Promise<DecodedManifests> {
-  const bytes = await bus.blobs.get(digest);
-  return bytes ? decodeManifests(bytes) : { kind: "error", reason: "gone; they are rendered again" };
-}
 
 function whyAbsent({ unresolved, objects }: DesiredSet, key: ObjectKey): Failure {
   const known = unresolved.find((other) => sameObject(other.key, key))?.failure;

@@ -3,7 +3,7 @@
 import type { Application } from "@driftless/contracts/application";
 import type { Cluster } from "@driftless/kube/clusters";
 import { isSecret, MASK } from "@driftless/kube/mask";
-import { decodeManifests } from "@driftless/manifests/manifests-blob";
+import { readManifests } from "@driftless/manifests/of-sources";
 import { appName, getApplication, type AppName } from "../applications.ts";
 import { CliError } from "../cli-error.ts";
 import { namespaceOf, withBus, withCluster, type ConnectionOptions } from "../connection.ts";
@@ -39,8 +39,8 @@ export async function appManifests(text: string, options: ManifestsOptions): Pro
 async function desiredOf(name: AppName, options: ManifestsOptions): Promise<Json[]> {
   return withBus(options, async (bus) => {
     const { manifestsDigest } = (await newestTransition(bus, name, "*")) ?? {};
-    const bytes = manifestsDigest === undefined ? undefined : await bus.blobs.get(manifestsDigest);
-    const decoded = bytes && decodeManifests(bytes);
+    const read = (digest: string) => bus.blobs.get(digest);
+    const decoded = manifestsDigest === undefined ? undefined : await readManifests(manifestsDigest, read);
     if (decoded?.kind !== "ok") {
       throw new CliError(
         `${name.name}: what it renders to is not kept any more; \`driftless app refresh --hard ${name.name}\` renders it anew`,

@@ -24,7 +24,12 @@ export const SourceRef = z.looseObject({
 export type SourceRef = z.infer<typeof SourceRef>;
 
 /** Another source of the Application whose files this one reads as `$name/…`. */
-export const RefSource = z.looseObject({ name: z.string(), source: SourceRef });
+export const RefSource = z.looseObject({
+  name: z.string(),
+  source: SourceRef,
+  /** As in FetchSource. */
+  commit: z.string().optional(),
+});
 export type RefSource = z.infer<typeof RefSource>;
 
 /** A chart that a chart depends on and does not bring: as the render engine asked for it. */
@@ -44,6 +49,10 @@ export const FetchSource = defineMessage({
     source: SourceRef,
     /** `latest` asks the Git server (one question for all who ask at once); `observed` takes the newest known. */
     freshness: z.enum(["latest", "observed"]),
+    /** What another source of this repository has led to in the same look: then the revision is not resolved again. */
+    commit: z.string().optional(),
+    /** Only the revision is asked for, of a source that is neither rendered nor read. */
+    revisionOnly: z.boolean().optional(),
     /** Digest of the inputs of the last render; if they are the same at the new commit, no bundle is made. */
     inputsDigest: z.string().optional(),
     /** Files the render engine looked for outside the source's path, to be put into the bundle too. */
@@ -67,12 +76,14 @@ export const SourceFetched = defineMessage({
     chartDigest: z.string().optional(),
     /** The commits of the sources in `refs`, by name. */
     refRevisions: z.record(z.string(), z.string()).optional(),
+    /** The observation numbers of their owners, by name. */
+    refObservations: z.record(z.string(), z.number().int()).optional(),
     /** Files of the bundle that are pointers of Git LFS, and directories that are submodules: neither has its content. */
     lfsPointers: z.array(z.string()).optional(),
     submodules: z.array(z.string()).optional(),
     /** The owner's observation number; an answer with a smaller one than already seen is old. */
     observation: z.number().int(),
-    /** `same`: the inputs given are unchanged at this commit, so the last render still holds. */
+    /** `same`: the inputs given are unchanged at this commit, so the last render still holds; or none were asked for. */
     inputs: z.enum(["same", "unknown"]),
     /** Blob of the files; absent when `inputs` is `same`. */
     bundleDigest: z.string().optional(),

@@ -56,6 +56,7 @@ export const ApplyOptions = z.looseObject({
 /** What turns a rendered manifest into the object meant for one Application's destination. */
 export const Target = z.looseObject({
   destination: Destination,
+  /** Blob of the rendered manifests; of several sources theirs in order (packages/manifests/src/of-sources.ts). */
   manifestsDigest: z.string(),
   trackingMethod: TrackingMethod.default("annotation"),
   /** `application.instanceLabelKey` and `installationID` of argocd-cm. */

@@ -31,7 +31,9 @@ export const ApplicationChanged = defineMessage({
     /** RFC 3339 with milliseconds. */
     at: z.string(),
     revision: z.string().optional(),
-    /** Blob of what that revision renders to. */
+    /** Instead, of an Application with `spec.sources`: in their order. */
+    revisions: z.array(z.string()).optional(),
+    /** Blob of what is rendered at it, of several sources theirs in order (packages/manifests/src/of-sources.ts). */
     manifestsDigest: z.string().optional(),
     health: Health.optional(),
     causes: z.array(Cause),

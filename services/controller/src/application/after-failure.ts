@@ -3,9 +3,10 @@
 import type { OperationState } from "@driftless/contracts/application";
 import { FAILURE_CODES, failure, failureText } from "@driftless/contracts/failure";
 import { fnv1a32 } from "@driftless/contracts/subject";
-import type { Context, Decision, Render } from "./context.ts";
+import type { Context, Decision } from "./context.ts";
 import { INFO, TERMINATED_MESSAGE, infoOf } from "./operation-record.ts";
 import type { AppPolicy } from "./policy.ts";
+import { revisionText, type Render } from "./render.ts";
 import { syncAgainDelayMs } from "./retry-delay.ts";
 
 export const PINNED_CONDITION = FAILURE_CODES.SYNC_PINNED.condition;
@@ -48,5 +49,5 @@ function failedMessage({ syncCondition, operationState }: Context, render: Rende
   const before = syncCondition?.message ?? `[APPLY_FAILED] ${operationState?.message ?? ""}`;
   return before.includes("Failed last sync attempt")
     ? before
-    : before.replace(/^(\[[A-Z_]+\] )?/, `$1Failed last sync attempt to ${render.revision}: `);
+    : before.replace(/^(\[[A-Z_]+\] )?/, `$1Failed last sync attempt to ${revisionText(render)}: `);
 }

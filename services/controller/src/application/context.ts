@@ -1,7 +1,6 @@
 // Context of the Application machine: small, never changed in place, rebuilt from the Application at a start.
 // Everything in it is either read from the Application (`view`) or may be lost without harm.
 import type {
-  ApplicationSource,
   ConditionField,
   HistoryEntry,
   OperationField,
@@ -10,8 +9,7 @@ import type {
 } from "@driftless/contracts/application";
 import type { Failure } from "@driftless/contracts/failure";
 import type { Cause, Health, LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
-import type { ChartWanted } from "@driftless/contracts/pipeline/2-fetch";
-import type { ClusterVersions } from "@driftless/contracts/pipeline/3-render";
+import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
 import type { DesiredHook, SyncPhase } from "@driftless/contracts/pipeline/4-diff";
 import type { AppliedObject, FieldDifference, PlannedObject } from "@driftless/contracts/pipeline/5-sync";
 import type { HopTimings, SyncState } from "@driftless/contracts/pipeline/6-application";
@@ -20,34 +18,11 @@ import type { DeletionHook, DeletionNext } from "./deletion-plan.ts";
 import type { Wish } from "./events.ts";
 import type { Stage } from "./finalizers.ts";
 import { TERMINATED_MESSAGE, isFieldOfRunning, resumedOperation } from "./operation-record.ts";
+import type { Render, SourceRender } from "./render.ts";
 import type { SyncOptions } from "./sync-options.ts";
 import type { Closed } from "./sync-windows.ts";
 import type { HookRun, Layout, Next, Outcome } from "./sync-plan.ts";
 import { inventoryOf, type AppView, type Desired, type Requested, type RetryPolicy } from "./view.ts";
-
-/** What the last good fetch and render gave; later passes begin from it. */
-export interface Render {
-  revision: string;
-  observation: number;
-  renderKey: string;
-  manifestsDigest: string;
-  inputsDigest: string;
-  sourceType: string;
-  /** Variables of the build environment that it used; where the revision is among them, each commit is a change. */
-  variables: readonly string[];
-  /** What of the destination cluster had a part in it: versions, and the API versions that were asked for by name. */
-  cluster?: ClusterVersions;
-  apiVersions?: Readonly<Record<string, boolean>>;
-  /** What the render engine asked for outside the source's path; the next pass brings it along at once. */
-  extraPaths: readonly string[];
-  charts: readonly ChartWanted[];
-  /** Of a chart's archive. */
-  chartDigest?: string;
-  /** Of the parameters it was rendered with. */
-  sourceHash: string;
-  targetRevision: string;
-  sourceField: ApplicationSource;
-}
 
 /** One object as the last comparison, prediction or apply left it. */
 export interface ObjectState {
@@ -91,8 +66,25 @@ export interface ObjectState {
 /** A render that failed for good: the same inputs fail again, so they are not rendered again. */
 export interface BrokenRender {
   sourceHash: string;
+  /** Which of the sources. */
+  index: number;
   inputsDigest: string;
   failure: Failure;
+}
+
+/** What a render asked for outside its source's path. */
+export type Extras = Pick<SourceRender, "extraPaths" | "charts">;
+
+/** The source that is fetched and rendered now. */
+export interface Turn {
+  /** Its place among the sources. */
+  index: number;
+  freshness: "latest" | "observed";
+  fetched?: Pick<SourceRender, "revision" | "observations" | "refRevisions" | "chartDigest"> & {
+    bundleDigest?: string;
+  };
+  /** How often it was fetched again, for more files or for a newer revision. */
+  again: number;
 }
 
 export interface Pass {
@@ -101,21 +93,23 @@ export interface Pass {
   hard: boolean;
   freshness: "latest" | "observed";
   lane: "now" | "bulk";
-  targetRevision: string;
-  /** The revision was named by an operation: the result is not what the Application follows. */
+  /** By the sources' order. */
+  targetRevisions: readonly string[];
+  /** A revision was named by an operation: the result is not what the Application follows. */
   pinned: boolean;
   requestId: string;
   sentAt: number;
-  extraPaths: readonly string[];
-  charts: readonly ChartWanted[];
+  /** The Application's own sources, or those that an operation names instead, as they were when it began. */
+  wanted: { desired: Desired; sourceHash: string };
+  turn: Turn;
+  extras: readonly (Extras | undefined)[];
+  /** What is there of each source; all of it is the `render`. */
+  sources: readonly (SourceRender | undefined)[];
   /** How often it went back a hop; more than a few times means that bodies do not last. */
   hopsBack: number;
   /** A body was gone in this pass, so that what the last operation applied may be gone as well. */
   bodyGone?: boolean;
-  fetched?: { revision: string; observation: number; bundleDigest?: string; chartDigest?: string };
   render?: Render;
-  /** That the operation names instead of the Application's own. */
-  source?: Requested;
   /** What had been asked for when it began; what is asked for later needs another pass. */
   request?: OperationRequest;
   timings: Omit<HopTimings, "totalMs">;
@@ -251,7 +245,7 @@ export interface Context {
   pass?: Pass;
   render?: Render;
   broken?: BrokenRender;
-  observationSeen: number;
+  observationSeen: Readonly<Record<string, number>>;
   objects: readonly ObjectState[];
   hooks: readonly DesiredHook[];
   comparison?: Comparison;
@@ -273,8 +267,10 @@ export interface Context {
   warnings: readonly Failure[];
   /** Of the comparison. */
   diffWarnings: readonly Failure[];
-  /** What WatchSource last registered, so that it is sent again only when it differs. */
-  watched?: string;
+  /** What WatchSource last registered of each source, so that it is sent again only when it differs. */
+  watched: readonly (string | undefined)[];
+  /** Of the sources that were fetched, those that a fetcher may follow: one that the Application no longer has is forgotten. */
+  asked: readonly SourceRef[];
   /** What the last sync left to be shown: SyncError. */
   syncCondition?: ConditionField;
   request?: OperationRequest;
@@ -329,7 +325,7 @@ export function initialContext(input: Input): Context {
     epoch: input.epoch,
     emptyManifestsDigest: input.emptyManifestsDigest,
     now,
-    observationSeen: 0,
+    observationSeen: {},
     objects: [],
     hooks: [],
     inventory: inventoryOf(status),
@@ -338,6 +334,8 @@ export function initialContext(input: Input): Context {
     decision: { kind: "none" },
     warnings: [],
     diffWarnings: [],
+    watched: [],
+    asked: [],
     syncCondition: (status.conditions ?? []).find((condition) => condition.type === "SyncError"),
     request: resumed,
     takenOperationHash: isFieldOfRunning(view) ? view.operationHash : "",
@@ -398,7 +396,17 @@ export function mergeWishes(a: Wish | undefined, b: Wish): Wish {
     from: a.from === "fetch" || b.from === "fetch" ? "fetch" : "diff",
     lane: a.lane === "now" || b.lane === "now" ? "now" : "bulk",
     since: Math.min(a.since, b.since),
-    observation: Math.max(a.observation ?? 0, b.observation ?? 0) || undefined,
-    revision: (b.observation ?? 0) >= (a.observation ?? 0) ? (b.revision ?? a.revision) : (a.revision ?? b.revision),
+    ...newerOf(a, b),
+  };
+}
+
+/** What was observed last; looks are numbered by the clock, of whatever repository they are. */
+function newerOf(a: Wish, b: Wish): Pick<Wish, "observation" | "repository" | "revision"> {
+  const [newer, older] = (b.observation ?? 0) >= (a.observation ?? 0) ? [b, a] : [a, b];
+  const { observation, repository } = newer;
+  return {
+    observation,
+    repository,
+    revision: newer.revision ?? (older.repository === repository ? older.revision : undefined),
   };
 }

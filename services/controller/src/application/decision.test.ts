@@ -20,9 +20,9 @@ const healable = (over: Partial<Context> = {}): Context =>
     },
     hooks: [{ name: "pre" }],
     objects: [],
-    render: { sourceHash: "s", observation: 100 },
+    render: { sourceHash: "s", sources: [{ observations: { r: 100 } }] },
     heal: { attempts: 0, finishedAt: 0, requestId: "", objects: [], by: [], since: 0 },
-    observationSeen: 100,
+    observationSeen: { r: 100 },
     ...over,
   }) as unknown as Context;
 
@@ -35,7 +35,7 @@ test.each([
   ["an operation runs", { operation: { id: "o" } }],
   ["somebody asked for an operation", { request: { field: {} } }],
   ["it was never rendered", { render: undefined }],
-  ["its source is another than that of the last render", { render: { sourceHash: "other", observation: 100 } }],
+  ["its source is another than that of the last render", { render: { sourceHash: "other", sources: [] } }],
 ])("nothing is healed at once while %s", (_, over) => {
   expect(mayHealAtOnce(healable(over as unknown as Partial<Context>), 1_000_000)).toBe(false);
 });
@@ -56,7 +56,7 @@ const NOW = Date.parse("2026-01-01T12:00:00Z");
 
 /** An app whose last sync of what is desired now ended like this, a moment ago. */
 function ended(state: Record<string, unknown>, over: Record<string, unknown> = {}, info: [string, string][] = []) {
-  const context = healable({ render: { sourceHash: "s", renderKey: "k", revision: "abc" } as never });
+  const context = healable({ render: { sourceHash: "s", renderKey: "k", sources: [{ revision: "abc" }] } as never });
   const { view } = context;
   return {
     ...context,

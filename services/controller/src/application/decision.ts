@@ -3,10 +3,11 @@ import type { OperationField, OperationState } from "@driftless/contracts/applic
 import { failure, failureText } from "@driftless/contracts/failure";
 import { consentTo, type Consents } from "@driftless/manifests/consent";
 import { isDeletePhase } from "@driftless/manifests/hooks";
-import type { Context, Decision, ObjectState, Render } from "./context.ts";
+import type { Context, Decision, ObjectState } from "./context.ts";
 import { afterFailure, failedSyncs, pinned } from "./after-failure.ts";
 import { INFO, infoOf } from "./operation-record.ts";
 import { SUPERSEDED_MESSAGE } from "./operation-record.ts";
+import { sameKeyOtherDigest, type Render } from "./render.ts";
 import { healAttempts, healPauseMs } from "./retry-delay.ts";
 import { closedForRequest, closedWindow, waitForWindow } from "./window-wait.ts";
 
@@ -52,12 +53,17 @@ export function alreadyAttempted(state: OperationState | undefined, render: Rend
   // Begun by Argo CD: it compares revision and source.
   const done = state.syncResult;
   if (done === undefined) return true;
-  const source = done.source;
+  const revisions = render.isMultiSource ? (done.revisions ?? []) : [done.revision];
+  const sources = render.isMultiSource ? (done.sources ?? []) : [done.source];
   return (
-    done.revision === render.revision &&
-    source?.repoURL === render.sourceField.repoURL &&
-    (source?.path ?? "") === (render.sourceField.path ?? "") &&
-    (source?.targetRevision ?? "") === (render.sourceField.targetRevision ?? "")
+    sources.length === render.sources.length &&
+    render.sources.every(
+      ({ revision, field }, n) =>
+        revisions[n] === revision &&
+        sources[n]?.repoURL === field.repoURL &&
+        (sources[n]?.path ?? "") === (field.path ?? "") &&
+        (sources[n]?.targetRevision ?? "") === (field.targetRevision ?? ""),
+    )
   );
 }
 
@@ -68,12 +74,13 @@ export const NONDETERMINISTIC = failure(
 
 /** The same inputs, parameters and tools gave other manifests: not a new desired state (DESIGN §3). */
 export function nondeterministic(state: OperationState | undefined, render: Render): boolean {
-  const before = infoOf(state?.operation, INFO.manifestsDigest);
+  const manifestsDigest = infoOf(state?.operation, INFO.manifestsDigest);
+  const renderKey = infoOf(state?.operation, INFO.renderKey);
   return (
-    before !== undefined &&
-    before !== render.manifestsDigest &&
-    infoOf(state?.operation, INFO.renderKey) === render.renderKey &&
-    infoOf(state?.operation, INFO.sourceHash) === render.sourceHash
+    manifestsDigest !== undefined &&
+    renderKey !== undefined &&
+    infoOf(state?.operation, INFO.sourceHash) === render.sourceHash &&
+    sameKeyOtherDigest({ renderKey, manifestsDigest }, render)
   );
 }
 

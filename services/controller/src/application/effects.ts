@@ -1,7 +1,7 @@
 // Effects of the Application machine (pure): what each name in the chart means, as messages and writes for the host.
 import { failureText } from "@driftless/contracts/failure";
 import type { MessageDefinition, MessageOf } from "@driftless/contracts/message";
-import { FetchSource, WatchSource } from "@driftless/contracts/pipeline/2-fetch";
+import { FetchSource, ForgetSource, WatchSource } from "@driftless/contracts/pipeline/2-fetch";
 import { RenderManifests } from "@driftless/contracts/pipeline/3-render";
 import { ComputeDiff, DescribeCluster, type Target } from "@driftless/contracts/pipeline/4-diff";
 import { ApplyStep, PredictStep } from "@driftless/contracts/pipeline/5-sync";
@@ -12,14 +12,17 @@ import type { Context } from "./context.ts";
 import type { EffectName } from "./effect-names.ts";
 import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
-import { brokenRender, inputsDigestOf, knownRender, requestId, rfc3339, suspects, wantedOf, watchKey } from "./look.ts";
+import { requestId, rfc3339, suspects, watchKeys } from "./look.ts";
 import { isApproved } from "./approval.ts";
 import { deletionReleases } from "./deletion-plan.ts";
 import { denials } from "./gate.ts";
 import { asksForOrphans } from "./orphans.ts";
+import { inputsDigestOf, toldRevisions, type SourceRender } from "./render.ts";
+import type { DesiredSource } from "./sources.ts";
 import { conditionsOf } from "./status.ts";
 import { planned, plannedHook, releases } from "./sync-plan.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
+import { brokenSource, extrasOf, knownSource, refsOf, settledCommit, sourceOf } from "./turns.ts";
 import { hooksOf, inventoryOf } from "./view.ts";
 
 export type Effect =
@@ -79,7 +82,7 @@ function applicationChanged(context: Context, from: SyncState, to: SyncState, at
     from,
     to,
     at: rfc3339(at),
-    revision: context.render?.revision,
+    ...(context.render && toldRevisions(context.render)),
     manifestsDigest: context.render?.manifestsDigest,
     health: context.objects.length > 0 ? appHealth(context) : undefined,
     causes: [...context.causes],
@@ -114,33 +117,64 @@ function applyStep(context: Context, step: MessageOf<typeof ApplyStep>): Effect[
   return publish(ApplyStep, step);
 }
 
+function watch(
+  context: Context,
+  at: number,
+  sources: readonly DesiredSource[],
+  { source, refs }: DesiredSource,
+  given: { inputsDigest?: string } & Partial<Pick<SourceRender, "revision" | "chartDigest" | "refRevisions">>,
+): Effect[] {
+  const { pollIntervalMs, pollJitterMs } = context.view;
+  const { inputsDigest, revision, chartDigest, refRevisions } = given;
+  const referred = refs.map((name) => ({ name, source: sources.find(({ field }) => field.ref === name)!.source }));
+  return publish(WatchSource, {
+    ...request(context, `${requestId(context)}-watch${source.key ?? ""}`, "bulk", at, FETCH_DEADLINE_MS),
+    source,
+    inputsDigest,
+    revision,
+    chartDigest,
+    ...(refs.length > 0 && { refs: referred, refRevisions }),
+    pollIntervalMs,
+    pollJitterMs,
+  });
+}
+
 type EffectFunction = (context: Context, event: AppEvent, at: number) => Effect[];
 
 export const EFFECTS: Record<EffectName, EffectFunction> = {
   fetchSource: (context, _event, at) => {
     const pass = context.pass!;
+    const { turn, targetRevisions } = pass;
+    const { source, renders } = sourceOf(context);
     // Once a render has asked for more, it needs a bundle.
-    const begins = pass.fetched === undefined;
-    const inputsDigest = brokenRender(context)?.inputsDigest ?? inputsDigestOf(knownRender(context));
+    const begins = turn.fetched === undefined;
+    const inputsDigest = brokenSource(context)?.inputsDigest ?? inputsDigestOf(knownSource(context));
+    const { extraPaths, charts } = extrasOf(pass);
+    const refs = refsOf(context);
+    const commit = settledCommit(pass, turn.index)?.revision;
     return publish(FetchSource, {
       ...passRequest(context, at, FETCH_DEADLINE_MS),
-      source: { ...wantedOf(context).desired.source, targetRevision: pass.targetRevision },
-      freshness: pass.freshness,
+      source: { ...source, targetRevision: targetRevisions[turn.index]! },
+      freshness: turn.freshness,
+      ...(commit && { commit }),
+      ...(!renders && { revisionOnly: true }),
       inputsDigest: begins ? inputsDigest : undefined,
-      extraPaths: [...pass.extraPaths],
-      ...(pass.charts.length > 0 ? { charts: [...pass.charts] } : {}),
+      extraPaths: [...extraPaths],
+      ...(refs.length > 0 ? { refs } : {}),
+      ...(charts.length > 0 ? { charts: [...charts] } : {}),
     });
   },
 
   renderManifests: (context, _event, at) => {
-    const { source, sourceOptions, appName, environment, buildOptions } = wantedOf(context).desired;
-    const { bundleDigest, revision } = context.pass!.fetched!;
+    const { appName, buildOptions } = context.pass!.wanted.desired;
+    const { source, options, environment } = sourceOf(context);
+    const { bundleDigest, revision } = context.pass!.turn.fetched!;
     return publish(RenderManifests, {
       ...passRequest(context, at),
       bundleDigest: bundleDigest!,
       path: source.path,
       appName,
-      options: sourceOptions,
+      options,
       environment: { ...environment, revision },
       buildOptions,
       ...(wasPlugin(context) && { wasPlugin: true }),
@@ -150,7 +184,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   describeCluster: (context, event, at) =>
     publish(DescribeCluster, {
       ...passRequest(context, at),
-      destination: wantedOf(context).desired.destination,
+      destination: context.pass!.wanted.desired.destination,
       ...(event.type === "RenderNeedsFiles" && event.message.cluster === "gone" && { gone: true }),
     }),
 
@@ -173,37 +207,42 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
     }),
 
   watchSource: (context, _event, at) => {
-    const { view, render, pass } = context;
-    if (!view.desired || !render || pass?.pinned || context.watched === watchKey(context)) return [];
-    return publish(WatchSource, {
-      ...request(context, `${requestId(context)}-watch`, "bulk", at, FETCH_DEADLINE_MS),
-      source: view.desired.source,
-      inputsDigest: inputsDigestOf(render),
-      revision: render.revision,
-      chartDigest: render.chartDigest,
-      pollIntervalMs: view.pollIntervalMs,
-      pollJitterMs: view.pollJitterMs,
-    });
+    const { view, render, pass, watched, asked } = context;
+    const keys = pass?.pinned ? [] : watchKeys(context);
+    if (keys.length === 0) return [];
+    const { sources } = view.desired!;
+    const following = new Set(sources.map(({ source }) => source.key));
+    return [
+      ...keys.flatMap((key, n) => {
+        if (key === undefined || key === watched[n]) return [];
+        const rendered = render!.sources[n]!;
+        return watch(context, at, sources, sources[n]!, { ...rendered, inputsDigest: inputsDigestOf(rendered) });
+      }),
+      // Sources that went: nobody is to be told of them any more.
+      ...asked
+        .filter(({ key }) => !following.has(key))
+        .flatMap((source) =>
+          publish(ForgetSource, {
+            ...request(context, `${requestId(context)}-forget${source.key}`, "bulk", at, FETCH_DEADLINE_MS),
+            source,
+          }),
+        ),
+    ];
   },
 
   // So that the push which repairs it is noticed: without inputs, any move of the ref counts.
   watchBroken: (context, event, at) => {
     const { view, pass } = context;
-    if (!view.desired || pass?.pinned) return [];
-    return publish(WatchSource, {
-      ...request(context, `${requestId(context)}-watch`, "bulk", at, FETCH_DEADLINE_MS),
-      source: view.desired.source,
-      inputsDigest:
-        event.type === "RenderFailed"
-          ? event.message.inputsDigest
-          : event.type === "SourceFetched"
-            ? brokenRender(context)?.inputsDigest
-            : undefined,
-      revision: event.type === "SourceFetched" ? event.message.revision : pass?.fetched?.revision,
-      chartDigest: pass?.fetched?.chartDigest,
-      pollIntervalMs: view.pollIntervalMs,
-      pollJitterMs: view.pollJitterMs,
-    });
+    if (!view.desired || !pass || pass.pinned) return [];
+    const source = sourceOf(context);
+    if (!source.renders) return [];
+    const given =
+      event.type === "RenderFailed"
+        ? { ...pass.turn.fetched, inputsDigest: event.message.inputsDigest }
+        : event.type === "SourceFetched"
+          ? { ...event.message, inputsDigest: brokenSource(context)?.inputsDigest }
+          : { ...pass.turn.fetched };
+    return watch(context, at, pass.wanted.desired.sources, source, given);
   },
 
   predictStep: (context, _event, at) => {

@@ -23,6 +23,8 @@ export interface Wish {
   since: number;
   /** The newer observation that asked for it. */
   observation?: number;
+  /** Whose. */
+  repository?: string;
   revision?: string;
 }
 

@@ -3,15 +3,7 @@ import { isRetryable } from "@driftless/contracts/failure";
 import { sameKey, type Context } from "./context.ts";
 import { mayHealAtOnce } from "./decision.ts";
 import type { AppEvent } from "./events.ts";
-import {
-  HOPS_BACK_MAX,
-  NEEDS_MAX,
-  beginsAtDiff,
-  brokenRender,
-  knownRender,
-  needsPrediction,
-  refreshes,
-} from "./look.ts";
+import { HOPS_BACK_MAX, NEEDS_MAX, beginsAtDiff, needsPrediction, refreshes } from "./look.ts";
 import { needsHooks, nextOfDeletion, type DeletionNext } from "./deletion-plan.ts";
 import { isAllowed } from "./gate.ts";
 import { isPauseOver, overdue } from "./deadline.ts";
@@ -19,6 +11,7 @@ import { isNews } from "./heal.ts";
 import { operationFailures, windowIsOver } from "./operation-steps.ts";
 import { canRetry, mayRenderAgain } from "./operation.ts";
 import { advance, isSuperseded } from "./sync-plan.ts";
+import { brokenSource, isOlderThanSeen, knownSource, sourceOf } from "./turns.ts";
 
 export interface Asked {
   context: Context;
@@ -63,20 +56,20 @@ export const GUARDS = {
   isOldObservation: (asked: Asked) =>
     passAnswer(asked) &&
     asked.event.type === "SourceFetched" &&
-    asked.event.message.observation < asked.context.observationSeen &&
-    asked.context.pass!.hopsBack === 0,
+    asked.context.pass!.turn.again === 0 &&
+    asked.context.pass!.hopsBack === 0 &&
+    isOlderThanSeen(asked.context, asked.event.message),
   /** The render that failed would fail again. */
   isStillBroken: (asked: Asked) =>
     passAnswer(asked) &&
     asked.event.type === "SourceFetched" &&
     asked.event.message.bundleDigest === undefined &&
-    asked.context.pass!.fetched === undefined &&
-    brokenRender(asked.context) !== undefined,
+    brokenSource(asked.context) !== undefined,
   inputsSame: (asked: Asked) =>
     passAnswer(asked) &&
     asked.event.type === "SourceFetched" &&
     asked.event.message.bundleDigest === undefined &&
-    knownRender(asked.context) !== undefined,
+    (!sourceOf(asked.context).renders || knownSource(asked.context) !== undefined),
   inputsMissing: (asked: Asked) =>
     passAnswer(asked) && asked.event.type === "SourceFetched" && asked.event.message.bundleDigest === undefined,
   isBodyGone: (asked: Asked) =>
@@ -85,10 +78,11 @@ export const GUARDS = {
     passAnswer(asked) &&
     asked.event.type === "RenderNeedsFiles" &&
     asked.event.message.cluster !== undefined &&
-    asked.context.pass!.hopsBack < NEEDS_MAX,
+    asked.context.pass!.turn.again < NEEDS_MAX,
   isClusterTold: (asked: Asked) =>
     passAnswer(asked) && asked.event.type === "ClusterDescribed" && asked.event.message.cluster !== undefined,
-  mayFetchMore: (asked: Asked) => passAnswer(asked) && asked.context.pass!.hopsBack < NEEDS_MAX,
+  mayFetchMore: (asked: Asked) => passAnswer(asked) && asked.context.pass!.turn.again < NEEDS_MAX,
+  hasAllSources: ({ context }: Asked) => context.pass?.render !== undefined,
   needsPrediction: ({ context }: Asked) => needsPrediction(context),
 
   isSynced: ({ context }: Asked) => context.verdict === "Synced",

@@ -1,30 +1,23 @@
 // Steps of the refresh region (pure): what a pass through fetch, render and diff makes of the context.
-import { failure, failureText, isPassing, isRetryable, type Failure } from "@driftless/contracts/failure";
+import { failure, failureText, isPassing, type Failure } from "@driftless/contracts/failure";
 import type { Cause, ObjectKey } from "@driftless/contracts/identity";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ComparedObject, DiffComputed } from "@driftless/contracts/pipeline/4-diff";
-import { usesCluster } from "@driftless/contracts/pipeline/3-render";
 import type { Prediction } from "@driftless/contracts/pipeline/5-sync";
 import { fnv1a32 } from "@driftless/contracts/subject";
 import { isNewer } from "@driftless/kube/resource-version";
 import { keyText } from "@driftless/manifests/resource-key";
-import {
-  keyOf,
-  mergeWishes,
-  type BrokenRender,
-  type Context,
-  type ObjectState,
-  type Operation,
-  type Pass,
-  type Render,
-} from "./context.ts";
+import { keyOf, mergeWishes, type Context, type ObjectState, type Operation, type Pass } from "./context.ts";
 import { unsupportedInOperation } from "./unsupported.ts";
-import { decide, NONDETERMINISTIC, nondeterministic, verdictOf } from "./decision.ts";
+import { decide, verdictOf } from "./decision.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { isAllowed, projectDenial } from "./gate.ts";
-import { INFO, infoOf, isFieldOfRunning } from "./operation-record.ts";
+import { isFieldOfRunning } from "./operation-record.ts";
 import { orphansWarning } from "./orphans.ts";
-import type { AppView, Desired } from "./view.ts";
+import { follows, inputsDigestOf, observedOf, revisionsOf, type Render } from "./render.ts";
+import { rendered, wrongRevisions } from "./sources.ts";
+import { nextIndex, ofSource, seenBy, timed, turnOf } from "./turns.ts";
+import type { AppView } from "./view.ts";
 import { endHeld } from "./window-wait.ts";
 
 export const rfc3339 = (at: number): string => new Date(at).toISOString();
@@ -69,10 +62,11 @@ export function want(context: Context, wished: Wish): Partial<Context> {
 }
 
 export function onSourceChanged(context: Context, event: EventOf<"SourceChanged">): Partial<Context> {
-  const { observation, revision, cause: why } = event.message;
-  if (observation <= (context.render?.observation ?? 0)) return {};
+  const { repository, observation, revision, cause: why } = event.message;
+  if (observation <= observedOf(context.render, repository)) return {};
+  const seen = Math.max(context.observationSeen[repository] ?? 0, observation);
   return {
-    observationSeen: Math.max(context.observationSeen, observation),
+    observationSeen: { ...context.observationSeen, [repository]: seen },
     ...want(context, {
       causes: [why],
       hard: false,
@@ -81,6 +75,7 @@ export function onSourceChanged(context: Context, event: EventOf<"SourceChanged"
       lane: "now",
       since: Math.min(event.at, Date.parse(why.at) || event.at),
       observation,
+      repository,
       revision,
     }),
   };
@@ -145,12 +140,15 @@ export function takeRequest(context: Context, at: number): Partial<Context> {
     return refuse(paths.map((path) => failure("UNSUPPORTED_FIELD", `not honoured yet: ${path}`, { path })));
   if (!view.desired) return refuse(view.blocked);
   if (view.requested && view.requested.failures.length > 0) return refuse(view.requested.failures);
+  const { sources, isMultiSource } = view.requested?.desired ?? view.desired;
+  const wrong = wrongRevisions(view.operation, sources, isMultiSource);
+  if (wrong.length > 0) return refuse(wrong);
   return {
     takenOperationHash: view.operationHash,
     request: {
       field: view.operation,
       automated: view.operation.initiatedBy?.automated ?? false,
-      ...(view.operation.sync?.source && { source: view.requested }),
+      ...(view.requested && { source: view.requested }),
     },
   };
 }
@@ -171,121 +169,65 @@ export function beginPass(context: Context, at: number): Partial<Context> {
   const desired = context.view.desired!;
   const { request, operation } = context;
   const source = (operation?.retryDue ? operation : request)?.source;
-  const sourceHash = source?.sourceHash ?? context.view.sourceHash;
-  const render = context.render?.sourceHash === sourceHash ? context.render : undefined;
+  const wanted = source?.desired
+    ? { desired: source.desired, sourceHash: source.sourceHash }
+    : { desired, sourceHash: context.view.sourceHash };
+  const { sources } = wanted.desired;
+  const render = context.render?.sourceHash === wanted.sourceHash ? context.render : undefined;
   const retried = operation?.retryDue && !refreshes(operation) ? operation : undefined;
-  const named = retried
-    ? retried.render.revision
-    : request?.field.sync?.revision || source?.desired?.source.targetRevision;
-  const pinned = (Boolean(named) && named !== desired.source.targetRevision) || source !== undefined;
+  const { revision = "", revisions = [revision] } = request?.field.sync ?? {};
+  const named = retried ? revisionsOf(retried.render) : revisions;
+  const targetRevisions = sources.map((one, n) => named[n] || one.source.targetRevision);
+  const pinned =
+    source !== undefined || targetRevisions.some((target, n) => target !== sources[n]!.source.targetRevision);
+  // What was observed before Git failed would be taken for its being back.
+  const freshness = context.failed?.ofSource ? "latest" : wished.freshness;
   const pass: Pass = {
     causes: wished.causes,
     since: wished.since,
     hard: wished.hard,
-    // What was observed before Git failed would be taken for its being back.
-    freshness: context.failed?.ofSource ? "latest" : wished.freshness,
+    freshness,
     lane: wished.lane,
-    targetRevision: named || desired.source.targetRevision,
+    targetRevisions,
     pinned,
     requestId: "",
     sentAt: at,
-    extraPaths: render?.extraPaths ?? [],
-    charts: render?.charts ?? [],
+    wanted,
+    turn: turnOf(nextIndex(sources, []) ?? 0, freshness),
+    extras: (render?.sources ?? []).map(({ extraPaths, charts }) => ({ extraPaths, charts })),
+    sources: [],
     hopsBack: 0,
     render: retried?.render,
-    ...(source && { source }),
     ...(request && { request }),
     timings: {},
     refreshAnnotation: context.takenRefresh,
   };
-  return { wish: undefined, pass, ...(wished.hard ? { render: undefined } : {}) };
+  const asked = rendered(sources);
+  asked.push(...context.asked.slice(asked.length));
+  return { wish: undefined, pass, asked, ...(wished.hard ? { render: undefined } : {}) };
 }
 
 /** An attempt takes what is newest then, instead of what the first one took. */
 export const refreshes = ({ field }: Pick<Operation, "field">): boolean => field.retry?.refresh === true;
-
-/** What the pass is about: the Application's own source, or what an operation names instead. */
-export const wantedOf = ({ pass, view }: Context): { desired: Desired; sourceHash: string } =>
-  pass?.source?.desired
-    ? { desired: pass.source.desired, sourceHash: pass.source.sourceHash }
-    : { desired: view.desired!, sourceHash: view.sourceHash };
 
 /**
  * Where a pass may begin: at the comparison when only the cluster may have changed. Not while it is told that the source
  * is broken: what was rendered last would be taken for what is desired, and the error would be gone from sight.
  */
 export function beginsAtDiff(context: Context): boolean {
-  const { wish: wished, operation, render, view, request, failed } = context;
+  const { wish: wished, operation, request, failed } = context;
   if (operation?.retryDue) return !refreshes(operation);
-  return (
-    wished?.from === "diff" &&
-    request === undefined &&
-    !(failed?.ofSource && failed.shown) &&
-    render !== undefined &&
-    render.sourceHash === view.sourceHash &&
-    render.targetRevision === view.desired?.source.targetRevision
-  );
-}
-
-/** The render whose inputs a fetch compares with: the last one, or the one that the last operation wrote down. */
-export function knownRender(context: Context): Render | undefined {
-  if (context.pass?.hard) return undefined;
-  if (!context.view.desired) return undefined;
-  const { desired, sourceHash } = wantedOf(context);
-  if (context.render?.sourceHash === sourceHash) return context.render;
-  const { operationState: state, view } = context;
-  const info = (name: string) => infoOf(state?.operation, name) ?? "";
-  if (state?.phase !== "Succeeded" || info(INFO.sourceHash) !== sourceHash) return undefined;
-  if (!info(INFO.inputsDigest) || !info(INFO.manifestsDigest)) return undefined;
-  const variables = info(INFO.variables).split(",").filter(Boolean);
-  // What the cluster was then is written down nowhere.
-  if (usesCluster(variables)) return undefined;
-  return {
-    revision: state.syncResult?.revision ?? "",
-    observation: 0,
-    renderKey: info(INFO.renderKey),
-    manifestsDigest: info(INFO.manifestsDigest),
-    inputsDigest: info(INFO.inputsDigest),
-    sourceType: view.status.sourceType ?? "Directory",
-    variables,
-    extraPaths: [],
-    charts: [],
-    sourceHash,
-    targetRevision: desired.source.targetRevision,
-    sourceField: desired.sourceField,
-  };
-}
-
-/** What is known to fail again with the same inputs; a hard refresh tries all the same. */
-export function brokenRender(context: Context): BrokenRender | undefined {
-  const { broken, pass } = context;
-  if (!broken || pass?.hard || !context.view.desired) return undefined;
-  return broken.sourceHash === wantedOf(context).sourceHash ? broken : undefined;
-}
-
-/** Remembered only when it says something about the inputs: not what passes, and no limit, which a busy machine meets too. */
-export function noteBroken(context: Context, event: EventOf<"RenderFailed">): Partial<Context> {
-  const { failure: why, inputsDigest } = event.message;
-  const lasting = inputsDigest !== undefined && !isRetryable(why) && why.code !== "RENDER_LIMIT";
-  return { broken: lasting ? { sourceHash: wantedOf(context).sourceHash, inputsDigest, failure: why } : undefined };
+  return wished?.from === "diff" && request === undefined && !(failed?.ofSource && failed.shown) && followsGit(context);
 }
 
 /** The newest commit has the very inputs that failed. */
 export function failBroken(context: Context, event: EventOf<"SourceFetched">): Partial<Context> {
   const pass = { ...context.pass!, timings: timed(context, "fetchMs", event.at) };
   return {
-    observationSeen: Math.max(context.observationSeen, event.message.observation),
-    ...failPass({ ...context, pass }, [context.broken!.failure], event.at),
+    observationSeen: seenBy(context, event.message),
+    ...failPass({ ...context, pass }, [ofSource(context, context.broken!.failure)], event.at),
   };
 }
-
-/** Whether equal inputs give an equal render: not where the commit's own name is in it. */
-export const usesRevision = (render: Render): boolean =>
-  render.variables.some((name) => name.startsWith("ARGOCD_APP_REVISION"));
-
-/** The inputs that a render stands for; without them any commit is a change. */
-export const inputsDigestOf = (render: Render | undefined): string | undefined =>
-  render && !usesRevision(render) ? render.inputsDigest : undefined;
 
 /** A new request of the pass is about to be sent. */
 export const send = (context: Context, at: number): Partial<Context> => ({
@@ -293,110 +235,9 @@ export const send = (context: Context, at: number): Partial<Context> => ({
   pass: { ...context.pass!, requestId: requestId(context), sentAt: at },
 });
 
-const timed = (context: Context, hop: keyof Pass["timings"], at: number): Pass["timings"] => {
-  const { timings, sentAt } = context.pass!;
-  return { ...timings, [hop]: (Number(timings[hop]) || 0) + at - sentAt };
-};
-
-export function acceptFetch(context: Context, event: EventOf<"SourceFetched">): Partial<Context> {
-  const pass = context.pass!;
-  const { message } = event;
-  const known = message.inputs === "same" && message.bundleDigest === undefined ? knownRender(context) : undefined;
-  const next: Pass = {
-    ...pass,
-    fetched: {
-      revision: message.revision,
-      observation: message.observation,
-      bundleDigest: message.bundleDigest,
-      chartDigest: message.chartDigest,
-    },
-    timings: timed(context, "fetchMs", event.at),
-    render: known && {
-      ...known,
-      revision: message.revision,
-      chartDigest: message.chartDigest,
-      observation: message.observation,
-      targetRevision: pass.targetRevision,
-      sourceField: wantedOf(context).desired.sourceField,
-    },
-  };
-  return {
-    pass: next,
-    observationSeen: Math.max(context.observationSeen, message.observation),
-    // Whoever gives a bundle out waits to hear again what is read of it.
-    ...(message.bundleDigest === undefined ? {} : { watched: undefined }),
-  };
-}
-
-/**
- * The same inputs, parameters and tools gave other manifests than those of the last operation (`randAlphaNum`, `genCA`):
- * not a new desired state (DESIGN §3). What was applied then stays what is desired, as long as it is still stored.
- */
-const keptManifests = (context: Context, rendered: Render): string | undefined =>
-  context.pass!.bodyGone || !nondeterministic(context.operationState, rendered)
-    ? undefined
-    : infoOf(context.operationState?.operation, INFO.manifestsDigest);
-
-export function acceptRender(context: Context, event: EventOf<"ManifestsRendered">): Partial<Context> {
-  const pass = context.pass!;
-  const { message } = event;
-  const render: Render = {
-    revision: pass.fetched!.revision,
-    observation: pass.fetched!.observation,
-    renderKey: message.renderKey,
-    manifestsDigest: message.manifestsDigest,
-    inputsDigest: message.inputsDigest,
-    sourceType: message.sourceType,
-    variables: message.variables,
-    ...(message.cluster && { cluster: message.cluster }),
-    ...(message.apiVersions && { apiVersions: message.apiVersions }),
-    extraPaths: pass.extraPaths,
-    charts: pass.charts,
-    chartDigest: pass.fetched!.chartDigest,
-    sourceHash: wantedOf(context).sourceHash,
-    targetRevision: pass.targetRevision,
-    sourceField: wantedOf(context).desired.sourceField,
-  };
-  const kept = keptManifests(context, render);
-  const timings = timed(context, "renderMs", event.at);
-  if (kept === undefined) return { broken: undefined, pass: { ...pass, render, timings }, warnings: message.warnings };
-  return {
-    broken: undefined,
-    pass: { ...pass, render: { ...render, manifestsDigest: kept }, timings },
-    warnings: [...message.warnings, NONDETERMINISTIC],
-  };
-}
-
-/** What the render lacked, from the very commit that it saw unless another has come since. */
-export function fetchMore(context: Context, event: EventOf<"RenderNeedsFiles">): Partial<Context> {
-  const pass = context.pass!;
-  const { paths, charts } = event.message;
-  const asked = new Map([...pass.charts, ...charts].map((chart) => [JSON.stringify(chart), chart]));
-  return {
-    pass: {
-      ...pass,
-      freshness: "observed",
-      extraPaths: [...new Set([...pass.extraPaths, ...paths])],
-      charts: [...asked.values()],
-      hopsBack: pass.hopsBack + 1,
-    },
-  };
-}
-
-/** A body is gone: fetch and render as if nothing were known. */
-export function hopBack(context: Context): Partial<Context> {
-  const pass = context.pass!;
-  return {
-    render: undefined,
-    pass: { ...pass, hard: true, bodyGone: true, render: undefined, hopsBack: pass.hopsBack + 1 },
-  };
-}
-
 /** What was rendered last is what the Application follows, not what an operation named. */
 export const followsGit = ({ view, render }: Context): boolean =>
-  render !== undefined &&
-  render.sourceHash === view.sourceHash &&
-  render.targetRevision === view.desired?.source.targetRevision;
+  render !== undefined && render.sourceHash === view.sourceHash && follows(render, view.desired?.sources ?? []);
 
 export const renderOf = (context: Context): Render => (context.pass?.render ?? context.render)!;
 
@@ -411,6 +252,7 @@ export function acceptDiff(context: Context, event: EventOf<"DiffComputed">): Pa
     objects: comparedObjects({ ...context, comparison }, message),
     hooks: message.hooks ?? [],
     comparison,
+    warnings: pass.render.sources.flatMap(({ warnings }) => warnings),
     diffWarnings: [...message.warnings, ...orphansWarning(orphansOf({ ...context, comparison }, message))],
     inventory: view.desired ? message.objects.filter(({ unlisted }) => !unlisted).map(keyOf) : context.inventory,
   };
@@ -536,7 +378,7 @@ export function concludePass(context: Context, at: number): Partial<Context> {
       failures.length > 0
         ? { failures, since: context.failed?.since ?? at, attempts, shown: true }
         : // Git was not asked, so nothing is known of its being back.
-          pass.fetched === undefined && context.failed?.ofSource
+          pass.sources.length === 0 && context.failed?.ofSource
           ? context.failed
           : undefined,
     causes: pass.causes,
@@ -570,7 +412,7 @@ export function failPass(context: Context, failures: readonly Failure[], at: num
     timings: pass?.timings ?? {},
     answeredRefresh: pass?.refreshAnnotation ?? context.answeredRefresh,
     // Something else is watched for now; what was is to be said again.
-    watched: undefined,
+    watched: [],
     pass: undefined,
     ...(ended
       ? {
@@ -583,10 +425,11 @@ export function failPass(context: Context, failures: readonly Failure[], at: num
 }
 
 /** Failures of an event that ends a pass, or of its deadline. */
-export function failuresOf(event: AppEvent, hop: string): readonly Failure[] {
+export function failuresOf(context: Context, event: AppEvent, hop: string): readonly Failure[] {
   switch (event.type) {
     case "SourceFetchFailed":
     case "RenderFailed":
+      return [ofSource(context, event.message.failure)];
     case "StepFailed":
       return [event.message.failure];
     case "DiffFailed":
@@ -611,9 +454,12 @@ export function failuresOf(event: AppEvent, hop: string): readonly Failure[] {
       return [event.message.failure ?? failure("INTERNAL", "the cluster was not described")];
     case "RenderNeedsFiles":
       return [
-        failure(
-          "RENDER_LIMIT",
-          `the render asked for more files ${NEEDS_MAX} times: ${event.message.paths.slice(0, 3).join(", ")}`,
+        ofSource(
+          context,
+          failure(
+            "RENDER_LIMIT",
+            `the render asked for more files ${NEEDS_MAX} times: ${event.message.paths.slice(0, 3).join(", ")}`,
+          ),
         ),
       ];
     default:
@@ -625,18 +471,24 @@ export function failuresOf(event: AppEvent, hop: string): readonly Failure[] {
 /** In [0, 1), the same for an app each time and spread over all of them. */
 export const spreadOf = (context: Context): number => (fnv1a32(`${context.view.ref.uid}${context.seq}`) % 1000) / 1000;
 
-/** What makes another WatchSource necessary. */
-export function watchKey(context: Context): string {
-  const { view, render } = context;
-  const source = view.desired?.source;
-  // A chart is followed by what its version leads to, whatever is read of it.
-  const version = source?.chart || source?.repoURL.startsWith("oci://") ? [render?.revision, render?.chartDigest] : [];
-  return [
-    view.sourceHash,
-    source?.targetRevision,
-    inputsDigestOf(render),
-    view.pollIntervalMs,
-    view.pollJitterMs,
-    ...version,
-  ].join("|");
+export function noteWatched(context: Context): Partial<Context> {
+  const { view, pass } = context;
+  if (!view.desired || pass?.pinned) return {};
+  const watched = watchKeys(context);
+  return watched.length === 0 ? {} : { watched, asked: rendered(view.desired.sources) };
+}
+
+/** What makes another WatchSource necessary, by source; nothing for those that are not watched themselves. */
+export function watchKeys({ view, render }: Context): (string | undefined)[] {
+  if (!view.desired || !render || render.sourceHash !== view.sourceHash) return [];
+  return view.desired.sources.map(({ source, renders }, n) => {
+    const rendered = render.sources[n]!;
+    if (!renders) return undefined;
+    // A chart is followed by what its version leads to, whatever is read of it.
+    const version =
+      source.chart || source.repoURL.startsWith("oci://") ? [rendered.revision, rendered.chartDigest] : [];
+    const { pollIntervalMs, pollJitterMs } = view;
+    const inputsDigest = inputsDigestOf(rendered);
+    return [view.sourceHash, source.targetRevision, inputsDigest, pollIntervalMs, pollJitterMs, ...version].join("|");
+  });
 }

@@ -3,6 +3,8 @@ import { initialTransition, transition, type SnapshotFrom } from "xstate";
 import { describe, expect, test } from "vitest";
 import type { AppliedObject, Prediction } from "@driftless/contracts/pipeline/5-sync";
 import type { ComparedObject } from "@driftless/contracts/pipeline/4-diff";
+import { repositoryHash } from "@driftless/contracts/repository";
+import { isFieldOfRunning } from "./operation-record.ts";
 import { machineDiagram } from "./diagram.ts";
 import type { EffectName } from "./effect-names.ts";
 import { EFFECTS, type Effect } from "./effects.ts";
@@ -49,6 +51,8 @@ const view = (raw: unknown, projects = [PROJECT]): AppView =>
 const WEB = { group: "apps", version: "v1", kind: "Deployment", namespace: "shop", name: "web" };
 const CONFIG = { group: "", version: "v1", kind: "ConfigMap", namespace: "shop", name: "settings" };
 const live = (resourceVersion = "10") => ({ uid: "o-1", resourceVersion });
+
+const REPOSITORY = repositoryHash("https://git.example.com/team/shop");
 
 type Told = { name: string; message: Record<string, any> };
 
@@ -257,7 +261,7 @@ describe("a render that depends on the cluster", () => {
     play.answer("DescribeCluster", "ClusterDescribed", { destination: {}, cluster });
     expect(play.count("RenderManifests")).toBe(2);
     play.rendered({ variables: ["KUBE_API_VERSIONS"], cluster, apiVersions: { "x/v1": true } });
-    expect(play.context.pass?.render).toMatchObject({ cluster, apiVersions: { "x/v1": true } });
+    expect(play.context.pass?.render?.sources[0]).toMatchObject({ cluster, apiVersions: { "x/v1": true } });
   });
 
   test("a cluster that cannot be described is the app's failure", () => {
@@ -349,7 +353,7 @@ describe("a look", () => {
     play.send({
       type: "SourceChanged",
       message: {
-        repository: "r",
+        repository: REPOSITORY,
         observation: 5,
         revision: "b".repeat(40),
         apps: ["uid-1"],
@@ -627,7 +631,7 @@ describe("an automated sync", () => {
     play.send({
       type: "SourceChanged",
       message: {
-        repository: "r",
+        repository: REPOSITORY,
         observation: 2,
         revision: "b".repeat(40),
         apps: ["uid-1"],
@@ -981,7 +985,7 @@ describe("an operation that somebody asks for", () => {
     play.send({
       type: "SourceChanged",
       message: {
-        repository: "r",
+        repository: REPOSITORY,
         observation: 9,
         revision: "b".repeat(40),
         apps: ["uid-1"],
@@ -1080,9 +1084,231 @@ describe("a restart", () => {
   });
 });
 
+describe("several sources", () => {
+  const sourceOf = (name: string, more: Record<string, unknown> = {}) => ({
+    repoURL: `https://git.example.com/team/${name}`,
+    path: "deploy",
+    targetRevision: "main",
+    ...more,
+  });
+  const values = { repoURL: "https://git.example.com/team/values", targetRevision: "main", ref: "values" };
+  const reads = { helm: { valueFiles: ["$values/prod.yaml"] } };
+  const of = (...sources: Record<string, unknown>[]) => {
+    const raw = application({});
+    return { ...raw, spec: { ...raw.spec, source: undefined, sources } };
+  };
+  const first = { renderKey: "k1", manifestsDigest: "m1", inputsDigest: "i1" };
+  const second = { renderKey: "k2", manifestsDigest: "m2", inputsDigest: "i2" };
+  const same = { inputs: "same", bundleDigest: undefined };
+  const synced = () => {
+    const play = new Play(of(sourceOf("one"), sourceOf("two")));
+    play.look().fetched({ revision: "1" }).rendered(first).fetched({ revision: "2" }).rendered(second);
+    play
+      .compared([{ ...WEB, verdict: "Missing" }])
+      .predicted([{ ...WEB, outcome: "creates" }])
+      .recorded()
+      .applied([{ ...WEB, outcome: "created", live: live() }]);
+    return play;
+  };
+  const asked = (play: Play, name: string) =>
+    play.told.filter((told) => told.name === name).map(({ message }) => message);
+  const changed = (repository: string, observation: number) => ({
+    type: "SourceChanged",
+    message: {
+      repository: repositoryHash(`https://git.example.com/team/${repository}`),
+      observation,
+      revision: "b".repeat(40),
+      apps: ["uid-1"],
+      cause: { kind: "webhook", at: "2026-01-01T00:00:00Z" },
+    },
+  });
+
+  test("are fetched and rendered one after the other, and compared, recorded and watched as one", () => {
+    const play = synced();
+    expect(asked(play, "FetchSource").map(({ source }) => [source.repoURL.at(-1), source.key])).toEqual([
+      ["e", undefined],
+      ["o", "1"],
+    ]);
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("m1+m2");
+    expect(play.last("ApplyStep")["target"]["manifestsDigest"]).toBe("m1+m2");
+    expect(asked(play, "WatchSource").map(({ inputsDigest, revision }) => [inputsDigest, revision])).toEqual([
+      ["i1", "1"],
+      ["i2", "2"],
+    ]);
+    expect(play.status()).toMatchObject({
+      sync: { revisions: ["1", "2"], comparedTo: { sources: [sourceOf("one"), sourceOf("two")] } },
+      sourceTypes: ["Directory", "Directory"],
+      sourceType: null,
+      history: [{ revisions: ["1", "2"], sources: [sourceOf("one"), sourceOf("two")] }],
+      operationState: {
+        operation: { sync: { revisions: ["1", "2"] } },
+        syncResult: { revision: "", revisions: ["1", "2"] },
+      },
+    });
+    expect(play.last("ApplicationChanged")["revisions"]).toEqual(["1", "2"]);
+  });
+
+  test("cost the one that changed: what is known of the others is taken as it is", () => {
+    const play = synced();
+    play.told = [];
+    play.send(changed("two", 2)).fetched({ revision: "3", ...same });
+    expect(asked(play, "FetchSource").map(({ inputsDigest }) => inputsDigest)).toEqual(["i1", "i2"]);
+    play.fetched({ revision: "4", observation: 2 }).rendered({ ...second, renderKey: "k3", manifestsDigest: "m3" });
+    expect(play.count("RenderManifests")).toBe(1);
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("m1+m3");
+    play.compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.status()["sync"].revisions).toEqual(["3", "4"]);
+    expect(asked(play, "WatchSource").map(({ source }) => source.key)).toEqual(["1"]);
+  });
+
+  test.each([[undefined], [["1", "2"]], [["", "2"]]])(
+    "their operation is known by its field, with revisions %o",
+    (revisions) => {
+      const { operationState } = synced().status();
+      const { info: _info, sync, ...rest } = operationState.operation;
+      const operation = { ...rest, sync: { ...sync, revisions } };
+      const status = { operationState: { ...operationState, phase: "Running" } };
+      expect(isFieldOfRunning({ operation, status })).toBe(true);
+      expect(isFieldOfRunning({ operation: { ...operation, sync: { revisions: ["2", "1"] } }, status })).toBe(false);
+    },
+  );
+
+  test("are known again after a restart from what the last operation wrote down", () => {
+    const before = synced();
+    const { operationState } = before.status();
+    const again = new Play({ ...of(sourceOf("one"), sourceOf("two")), status: { operationState } }).look();
+    again.fetched({ revision: "1", ...same }).fetched({ revision: "2", ...same });
+    expect(asked(again, "FetchSource").map(({ inputsDigest }) => inputsDigest)).toEqual(["i1", "i2"]);
+    expect(again.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("m1+m2");
+    expect(again.count("RenderManifests")).toBe(0);
+  });
+
+  test("of one repository are resolved once, what is only read is not asked for, and its moves are watched", () => {
+    const web = sourceOf("charts", reads);
+    const play = new Play(of(values, web, sourceOf("charts", { path: "other", ...reads }), sourceOf("values"))).look();
+    expect(play.last("FetchSource")).toMatchObject({
+      source: { repoURL: web.repoURL },
+      refs: [{ name: "values", source: { repoURL: values.repoURL, targetRevision: "main" } }],
+    });
+    expect(play.last("FetchSource")).not.toHaveProperty("commit");
+    const refs = { refRevisions: { values: "v" }, refObservations: { values: 7 } };
+    play.fetched({ revision: "c", ...refs }).rendered(first);
+    expect(play.last("FetchSource")).toMatchObject({ commit: "c", refs: [{ name: "values", commit: "v" }] });
+    play.fetched({ revision: "c", ...refs }).rendered(second);
+    expect(play.last("FetchSource")).toMatchObject({ commit: "v", source: { repoURL: values.repoURL, key: "2" } });
+    play.fetched({ revision: "v", observation: 8 }).rendered({ ...second, manifestsDigest: "m3" });
+    expect(play.count("FetchSource")).toBe(3);
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("+m1+m2+m3");
+    play.compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.status()["sync"].revisions).toEqual(["v", "c", "c", "v"]);
+    expect(asked(play, "WatchSource").map(({ refRevisions }) => refRevisions)).toEqual([
+      { values: "v" },
+      { values: "v" },
+      undefined,
+    ]);
+    // Seven is what the render is made of, and no news; eight is.
+    play.send(changed("values", 7));
+    expect(play.count("FetchSource")).toBe(3);
+    play.send(changed("values", 8));
+    expect(play.count("FetchSource")).toBe(4);
+  });
+
+  test("that nobody reads are asked for their revision only", () => {
+    const play = new Play(of(values, sourceOf("one"))).look().fetched({ revision: "1" }).rendered(first);
+    expect(play.last("FetchSource")).toMatchObject({ revisionOnly: true, source: { repoURL: values.repoURL } });
+    play.fetched({ revision: "v", ...same }).compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.status()["sync"].revisions).toEqual(["v", "1"]);
+    expect(play.status()["sourceTypes"]).toEqual(["", "Directory"]);
+    expect(play.count("WatchSource")).toBe(1);
+  });
+
+  test("that go are forgotten, also when they go in the middle of a look", () => {
+    const play = synced();
+    play.told = [];
+    play.look().send({ type: "ApplicationUpdated", view: view(of(sourceOf("one"))) });
+    play.fetched({ revision: "1" }).rendered(first).fetched({ revision: "2" }).rendered(second);
+    play.compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.count("ForgetSource")).toBe(0);
+    play
+      .fetched({ revision: "1" })
+      .rendered(first)
+      .compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.last("ForgetSource")["source"]).toMatchObject({ key: "1", repoURL: sourceOf("two").repoURL });
+    expect(play.status()["sync"].revisions).toEqual(["1"]);
+    play
+      .look()
+      .fetched({ revision: "1", ...same })
+      .compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.count("ForgetSource")).toBe(1);
+  });
+
+  test("are all fetched and rendered again when a body of any is gone", () => {
+    const play = synced();
+    play.told = [];
+    play
+      .look()
+      .fetched({ revision: "1", ...same })
+      .fetched({ revision: "2", ...same });
+    play.answer("ComputeDiff", "DiffFailed", { failure: { code: "BLOB_GONE", message: "gone" }, failures: [] });
+    play.fetched({ revision: "1" }).rendered(first).fetched({ revision: "2" }).rendered(second);
+    expect(asked(play, "FetchSource").map(({ inputsDigest }) => inputsDigest)).toEqual([
+      "i1",
+      "i2",
+      undefined,
+      undefined,
+    ]);
+    expect(play.count("ComputeDiff")).toBe(2);
+  });
+
+  test("keep what was applied of the one that renders the same inputs to something else", () => {
+    const play = synced().look({ hard: true });
+    play.fetched({ revision: "1" }).rendered({ ...first, manifestsDigest: "random" });
+    play.fetched({ revision: "2" }).rendered({ ...second, renderKey: "k3", manifestsDigest: "m3" });
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("m1+m3");
+    play.compared([{ ...WEB, verdict: "Suspect", live: live() }]);
+    expect(
+      play
+        .status()
+        ["conditions"].map(({ message }: { message: string }) => message)
+        .join(),
+    ).toContain("[NONDETERMINISTIC_RENDER]");
+  });
+
+  test("fail with the place of the one that does, and it is watched for its repair", () => {
+    const play = new Play(of(sourceOf("one"), sourceOf("two"))).look().fetched({ revision: "1" }).rendered(first);
+    play.fetched({ revision: "2" }).answer("RenderManifests", "RenderFailed", {
+      failure: { code: "MANIFEST_INVALID", message: "no", file: "a.yaml", line: 3 },
+      inputsDigest: "broken",
+    });
+    expect(play.status()["conditions"][0].message).toBe("[MANIFEST_INVALID] no (sources[1]:a.yaml:3)");
+    expect(play.last("WatchSource")).toMatchObject({ source: { key: "1" }, inputsDigest: "broken", revision: "2" });
+  });
+
+  test("an Application of one source says and asks what it always did", () => {
+    const play = new Play(application()).passTo([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.told.map(({ name }) => name)).toEqual([
+      "FetchSource",
+      "RenderManifests",
+      "ComputeDiff",
+      "WatchSource",
+      "ApplicationChanged",
+    ]);
+    const [fetch] = asked(play, "FetchSource");
+    for (const member of ["commit", "refs", "revisionOnly"]) expect(fetch).not.toHaveProperty(member);
+    expect(fetch!["source"]).not.toHaveProperty("key");
+    expect(play.last("ComputeDiff")["target"]["manifestsDigest"]).toBe("manifests-1");
+    expect(play.status()["sync"]).toMatchObject({
+      revision: "a".repeat(40),
+      comparedTo: { source: { path: "deploy" } },
+    });
+    expect(play.status()["sync"]).not.toHaveProperty("revisions");
+  });
+});
+
 describe("what is refused", () => {
   test.each([
-    ["sources", { sources: [{ repoURL: "x" }] }, "[UNSUPPORTED_FIELD] spec.sources"],
+    ["a hydrator", { sourceHydrator: { drySource: {} } }, "[UNSUPPORTED_FIELD] spec.sourceHydrator"],
+    ["a source without path", { sources: [{ repoURL: "x" }] }, "(spec.sources[0].path)"],
     [
       "another Kustomize",
       { source: { repoURL: "https://h/r", path: ".", kustomize: { version: "v4" } } },

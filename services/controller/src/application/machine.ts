@@ -38,6 +38,7 @@ export const applicationMachine = setup({
     fetchAgain: step("fetchAgain"),
     noteBroken: step("noteBroken"),
     failBroken: step("failBroken"),
+    nextSource: step("nextSource"),
     acceptFetch: step("acceptFetch"),
     acceptRender: step("acceptRender"),
     fetchMore: step("fetchMore"),
@@ -443,7 +444,7 @@ export const applicationMachine = setup({
             SourceFetched: [
               { guard: "isOldObservation", target: "Fetching", reenter: true, actions: "fetchAgain" },
               { guard: "isStillBroken", target: "Idle", actions: ["watchBroken", "failBroken", "raisePassFailed"] },
-              { guard: "inputsSame", target: "Diffing", actions: "acceptFetch" },
+              { guard: "inputsSame", target: "Gathering", actions: "acceptFetch" },
               { guard: "inputsMissing", target: "Fetching", reenter: true, actions: "hopBack" },
               { guard: "isPassAnswer", target: "Rendering", actions: "acceptFetch" },
             ],
@@ -458,7 +459,7 @@ export const applicationMachine = setup({
           entry: ["send", "renderManifests"],
           after: { stepDeadline: { target: "Idle", actions: ["failPass", "raisePassFailed"] } },
           on: {
-            ManifestsRendered: { guard: "isPassAnswer", target: "Diffing", actions: "acceptRender" },
+            ManifestsRendered: { guard: "isPassAnswer", target: "Gathering", actions: "acceptRender" },
             RenderNeedsFiles: [
               { guard: "lacksCluster", actions: "describeCluster" },
               { guard: "mayFetchMore", target: "Fetching", actions: "fetchMore" },
@@ -477,6 +478,13 @@ export const applicationMachine = setup({
               },
             ],
           },
+        },
+        // One source after the other; what is compared is all of them.
+        Gathering: {
+          always: [
+            { guard: "hasAllSources", target: "Diffing" },
+            { target: "Fetching", actions: "nextSource" },
+          ],
         },
         Diffing: {
           initial: "comparing",

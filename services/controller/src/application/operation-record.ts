@@ -3,7 +3,9 @@
 import type { Application, OperationField, OperationState, ResourceResult } from "@driftless/contracts/application";
 import { OPERATION_INFO } from "@driftless/contracts/pipeline/5-sync";
 import { canonicalJson } from "@driftless/kube/canonical-json";
+import { ofSources } from "@driftless/manifests/of-sources";
 import type { Operation, OperationRequest } from "./context.ts";
+import { toldRevisions } from "./render.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import { retryPolicy, type AppView } from "./view.ts";
 
@@ -28,22 +30,24 @@ export function infoOf(operation: OperationField | undefined, name: string): str
   return operation?.info?.find((entry) => entry.name === name)?.value;
 }
 
+type Pair = [string, string];
+
 export function withInfo(operation: Operation): OperationField {
-  const values: [string, string][] = [
+  const values: Pair[] = [
     [INFO.operationId, operation.id],
     [INFO.epoch, String(operation.epoch)],
     [INFO.renderKey, operation.render.renderKey],
     [INFO.manifestsDigest, operation.render.manifestsDigest],
     [INFO.inputsDigest, operation.render.inputsDigest],
     [INFO.sourceHash, operation.render.sourceHash],
-    ...(operation.render.variables.length > 0
-      ? [[INFO.variables, operation.render.variables.join()] satisfies [string, string]]
+    ...(operation.render.sources.some(({ variables }) => variables.length > 0)
+      ? [[INFO.variables, ofSources(operation.render.sources.map(({ variables }) => variables.join()))] satisfies Pair]
       : []),
   ];
   const theirs = (operation.field.info ?? []).filter(({ name }) => !name?.startsWith(PREFIX) || name === INFO.again);
   return {
     ...operation.field,
-    sync: { ...operation.field.sync, revision: operation.render.revision },
+    sync: { ...operation.field.sync, ...toldRevisions(operation.render) },
     info: [...theirs, ...values.map(([name, value]) => ({ name, value }))],
   };
 }
@@ -55,8 +59,11 @@ export function withInfo(operation: Operation): OperationField {
 export function isFieldOfRunning({ operation, status }: Pick<Application, "operation" | "status">): boolean {
   const { phase, operation: record } = status?.operationState ?? {};
   if (!operation || !record || (phase !== "Running" && phase !== "Terminating")) return false;
-  const asked = operation.sync?.revision === undefined ? withoutRevision(record) : record;
-  return canonicalJson(withoutInfo(operation)) === canonicalJson(withoutInfo(asked));
+  const { revision, revisions = [] } = operation.sync ?? {};
+  // What is left open stands in the record as it was found.
+  const isOpen = revision === undefined && (revisions.length === 0 || revisions.includes(""));
+  const [asked, recorded] = isOpen ? [withoutRevision(operation), withoutRevision(record)] : [operation, record];
+  return canonicalJson(withoutInfo(asked)) === canonicalJson(withoutInfo(recorded));
 }
 
 function withoutInfo({ info, ...rest }: OperationField): OperationField {
@@ -64,8 +71,8 @@ function withoutInfo({ info, ...rest }: OperationField): OperationField {
   return theirs.length > 0 ? { ...rest, info: theirs } : rest;
 }
 
-function withoutRevision({ sync = {}, ...rest }: OperationField): OperationField {
-  const { revision: _revision, ...others } = sync;
+function withoutRevision({ sync, ...rest }: OperationField): OperationField {
+  const { revision: _revision, revisions: _revisions, ...others } = sync ?? {};
   return { ...rest, sync: others };
 }
 
@@ -84,7 +91,7 @@ export function resumedOperation(view: AppView): OperationRequest | undefined {
   return {
     field: state.operation,
     automated,
-    ...(state.operation.sync?.source && { source: view.requested }),
+    ...(view.requested && { source: view.requested }),
     resumed: {
       id: infoOf(state.operation, INFO.operationId) ?? "",
       startedAt: state.startedAt ?? "",

@@ -7,6 +7,7 @@ import { keyText } from "@driftless/manifests/resource-key";
 import { keyOf, type Context, type ObjectState, type Operation } from "./context.ts";
 import { belongsToOwner } from "./decision.ts";
 import { withInfo } from "./operation-record.ts";
+import { toldRevisions, toldSources } from "./render.ts";
 import { isSelected, pruned, type HookRun } from "./sync-plan.ts";
 
 /** The record before the first apply: all keys stand in it, since they will be ours if we die on the way. */
@@ -33,8 +34,10 @@ export function runningState(
     startedAt: operation.startedAt,
     ...(operation.retryCount > 0 ? { retryCount: operation.retryCount } : {}),
     syncResult: {
-      revision: operation.render.revision,
-      source: operation.render.sourceField,
+      // The CRD of Argo CD wants a revision, also where there are several.
+      revision: "",
+      ...toldRevisions(operation.render),
+      ...toldSources(operation.render),
       resources,
       ...(managedNamespace && { managedNamespaceMetadata: managedNamespace }),
     },

@@ -11,6 +11,7 @@ import { denials, namespaceToMake } from "./gate.ts";
 import { HOPS_BACK_MAX, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
 import { massPrune } from "./prune-confirmation.ts";
 import { hookResult, leftBehind, runningState, toldUnchanged } from "./operation-state.ts";
+import { follows, revisionText, toldRevisions, toldSources } from "./render.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { hookRuns, isSelected, isSelective, layoutOf, planned, succeeded, type HookRun } from "./sync-plan.ts";
@@ -246,8 +247,7 @@ export function endOperation(context: Context, at: number): Partial<Context> {
       : context.history;
   const supersededNow = outcome.failures.some((one) => one.code === "OPERATION_SUPERSEDED");
   const pinned =
-    operation.render.targetRevision !== desired?.source.targetRevision ||
-    operation.render.sourceHash !== context.view.sourceHash;
+    operation.render.sourceHash !== context.view.sourceHash || !follows(operation.render, desired?.sources ?? []);
   const ended: Context = { ...context, operation: undefined };
   const state = runningState(context, operation, outcome.message);
   const result = state.syncResult!;
@@ -267,7 +267,7 @@ export function endOperation(context: Context, at: number): Partial<Context> {
         ? undefined
         : {
             type: "SyncError",
-            message: `[${outcome.failures[0]!.code}] Failed last sync attempt to ${operation.render.revision}: ${outcome.message}`,
+            message: `[${outcome.failures[0]!.code}] Failed last sync attempt to ${revisionText(operation.render)}: ${outcome.message}`,
           },
     heal: healAfter(context, operation, isSucceeded, at),
     superseded: supersededNow ? context.superseded : 0,
@@ -308,8 +308,8 @@ function historyWith(context: Context, operation: Operation, at: number): Contex
   const id = Math.max(-1, ...context.history.map((entry) => entry.id ?? 0)) + 1;
   const entry = {
     id,
-    revision: operation.render.revision,
-    source: operation.render.sourceField,
+    ...toldRevisions(operation.render),
+    ...toldSources(operation.render),
     deployStartedAt: operation.startedAt,
     deployedAt: seconds(at),
     initiatedBy: operation.field.initiatedBy ?? {},

@@ -37,7 +37,7 @@ function context(objects: ObjectState[], { options = [], sync = {}, automated = 
     hooks: [],
     deleting: [],
     startedAt: "2026-01-01T12:00:00Z",
-    render: { observation: 1, revision: "a" },
+    render: { sources: [{ observations: { r: 1 }, revision: "a", refRevisions: {} }] },
   } as unknown as Operation;
   const base = {
     objects,
@@ -108,7 +108,11 @@ describe("a prune of many", () => {
 test("a newer commit ends the wait however often it was waited before, unless somebody asked for the sync", () => {
   const half = [...many(4, gone), object("stays")];
   const newer = (automated: boolean) => {
-    const asked = { ...context(half, { automated }), superseded: 99, wish: { observation: 2, revision: "b" } };
+    const asked = {
+      ...context(half, { automated }),
+      superseded: 99,
+      wish: { observation: 2, repository: "r", revision: "b" },
+    };
     return advance(asked as unknown as Context).kind;
   };
   expect([newer(true), newer(false)]).toEqual(["done", "wait"]);

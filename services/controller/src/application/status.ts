@@ -11,6 +11,7 @@ import { stageOf, withHookFinalizers, type Stage } from "./finalizers.ts";
 import { followsGit, seconds } from "./look.ts";
 import { isFieldOfRunning } from "./operation-record.ts";
 import { predictionFailures } from "./operation-steps.ts";
+import { toldRevisions, toldSources } from "./render.ts";
 import { REFRESH_ANNOTATION, refreshAsked } from "./view.ts";
 
 export type Json = Record<string, unknown>;
@@ -118,9 +119,9 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
   const { destination, ignoreDifferences, options } = view.desired;
   desired["sync"] = {
     status: context.verdict,
-    revision: render.revision,
+    ...toldRevisions(render),
     comparedTo: {
-      source: render.sourceField,
+      ...toldSources(render),
       destination,
       ...(ignoreDifferences.length > 0 && { ignoreDifferences }),
     },
@@ -137,7 +138,9 @@ export function statusOf(context: Context, live: ApplicationStatus, now: number)
     .map((object) => resourceStatus(object, options.consents, view.policy.persistHealth))
     .toSorted(inOrder);
   desired["history"] = context.history;
-  desired["sourceType"] = render.sourceType;
+  const types = render.sources.map(({ sourceType }) => sourceType);
+  desired["sourceType"] = render.isMultiSource ? null : types[0];
+  desired["sourceTypes"] = render.isMultiSource ? types : null;
   desired["summary"] = { ...live.summary, images: [...comparison.images].toSorted() };
   desired["controllerNamespace"] = view.controlPlaneNamespace;
   return desired;
@@ -197,7 +200,9 @@ export function applicationPatch(context: Context, live: Application, now: numbe
   else if (live.operation && isOperationOver(context, live)) patch["operation"] = null;
   // Another commit that changes nothing for this app is told with its next write (DESIGN §3).
   const revisionOnly =
-    Object.keys(status).length === 1 && isObject(status["sync"]) && Object.keys(status["sync"]).join() === "revision";
+    Object.keys(status).length === 1 &&
+    isObject(status["sync"]) &&
+    /^revisions?$/.test(Object.keys(status["sync"]).join());
   const asked = context.causes.some((one) => one.kind === "user" || one.kind === "refresh");
   if (revisionOnly && Object.keys(patch).length === 0 && !asked) return undefined;
   if (Object.keys(status).length > 0) {
@@ -226,8 +231,9 @@ function finalizersOf(context: Context, live: readonly string[]): string[] | und
   return withHookFinalizers(live, new Set(rendered));
 }
 
-/** An absent list and an empty one are the same to a reader. */
-const emptyOf = (value: unknown): unknown => (Array.isArray(value) && value.length === 0 ? value : undefined);
+/** An absent list and an empty one are the same to a reader, and what is to be absent is. */
+const emptyOf = (value: unknown): unknown =>
+  value === null || (Array.isArray(value) && value.length === 0) ? value : undefined;
 
 const isOperationOver = ({ view, takenOperationHash, request, operation }: Context, live: Application): boolean =>
   operation === undefined &&

@@ -9,6 +9,7 @@ import * as look from "./look.ts";
 import * as step from "./operation-steps.ts";
 import * as operation from "./operation.ts";
 import { healPauseMs, lookAgainDelayMs } from "./retry-delay.ts";
+import * as turns from "./turns.ts";
 import { windowWaitMs } from "./window-wait.ts";
 
 export const FETCH_DEADLINE_MS = 60_000;
@@ -39,10 +40,9 @@ const timed =
     run(context, atOf(event, context));
 
 const hopOf = (context: Context): string => {
-  const timings = context.pass?.timings ?? {};
-  if (timings.diffMs !== undefined) return "predict";
+  if (context.pass?.timings.diffMs !== undefined) return "predict";
   if (context.pass?.render) return "diff";
-  return timings.fetchMs !== undefined ? "render" : "fetch";
+  return context.pass?.turn.fetched !== undefined ? "render" : "fetch";
 };
 
 const pauseText = ({ decision }: Context): string =>
@@ -74,28 +74,31 @@ export const STEPS = {
   ),
   // A fetcher that begins anew may number its observations anew.
   forgetObservations: (context) => ({
-    observationSeen: 0,
-    watched: undefined,
-    render: context.render && { ...context.render, observation: 0 },
+    observationSeen: {},
+    watched: [],
+    render: context.render && {
+      ...context.render,
+      sources: context.render.sources.map((source) => ({ ...source, observations: {} })),
+    },
   }),
-  noteWatched: (context) => ({ watched: look.watchKey(context) }),
+  noteWatched: look.noteWatched,
   beginPass: timed(look.beginPass),
   send: timed(look.send),
-  fetchAgain: (context) => ({
-    pass: { ...context.pass!, freshness: "latest" as const, hopsBack: context.pass!.hopsBack + 1 },
-  }),
-  noteBroken: from("RenderFailed", look.noteBroken),
+  nextSource: turns.nextSource,
+  fetchAgain: turns.fetchAgain,
+  noteBroken: from("RenderFailed", turns.noteBroken),
   failBroken: from("SourceFetched", look.failBroken),
-  acceptFetch: from("SourceFetched", look.acceptFetch),
-  acceptRender: from("ManifestsRendered", look.acceptRender),
-  fetchMore: from("RenderNeedsFiles", look.fetchMore),
+  acceptFetch: from("SourceFetched", turns.acceptFetch),
+  acceptRender: from("ManifestsRendered", turns.acceptRender),
+  fetchMore: from("RenderNeedsFiles", turns.fetchMore),
   // The host puts what it was told into the command.
-  renderKnowing: (context) => ({ pass: { ...context.pass!, hopsBack: context.pass!.hopsBack + 1 } }),
-  hopBack: look.hopBack,
+  renderKnowing: turns.renderKnowing,
+  hopBack: turns.hopBack,
   acceptDiff: from("DiffComputed", look.acceptDiff),
   acceptPrediction: from("StepPredicted", look.acceptPrediction),
   concludePass: timed(look.concludePass),
-  failPass: (context, event) => look.failPass(context, look.failuresOf(event, hopOf(context)), atOf(event, context)),
+  failPass: (context, event) =>
+    look.failPass(context, look.failuresOf(context, event, hopOf(context)), atOf(event, context)),
   takeDecision: timed(operation.takeDecision),
   settleVerdict: () => ({ verdictPending: false, pass: undefined }),
   beginOperation: timed(operation.beginOperation),
@@ -113,7 +116,7 @@ export const STEPS = {
   failStep: (context, event) =>
     step.failStep(
       context,
-      event.type === "PassFailed" ? (context.failed?.failures ?? []) : look.failuresOf(event, "sync"),
+      event.type === "PassFailed" ? (context.failed?.failures ?? []) : look.failuresOf(context, event, "sync"),
     ),
   terminate: step.terminate,
   supersede: step.supersede,
@@ -136,7 +139,7 @@ export const STEPS = {
   acceptRemaining: from("DiffComputed", deletion.acceptRemaining),
   noteRemoved: from("StepApplied", deletion.noteRemoved),
   failDeletion: (context, event) =>
-    deletion.failDeletion(context, look.failuresOf(event, "delete"), atOf(event, context)),
+    deletion.failDeletion(context, look.failuresOf(context, event, "delete"), atOf(event, context)),
   hooksLooked: deletion.hooksLooked,
   noteUnrendered: deletion.noteUnrendered,
   acceptHookRuns: from("StepApplied", deletion.acceptHookRuns),

@@ -37,7 +37,7 @@ function context(objects: ObjectState[], hooks: HookRun[] = [], over: Partial<Op
     deleting: [],
     terminated: false,
     automated: true,
-    render: { observation: 1, revision: "a" },
+    render: { sources: [{ observations: { r: 1 }, revision: "a", refRevisions: {} }] },
     ...over,
   } as unknown as Operation;
   const operation = { ...begun, layout: layoutOf(objects, begun) };
@@ -135,7 +135,7 @@ describe("what comes next", () => {
 
   test("is nothing more once a newer observation is known, but never while a hook runs", () => {
     const objects = [object("a"), object("b", { ...missing, wave: 1 })];
-    const wished = { wish: { observation: 2, revision: "b" } };
+    const wished = { wish: { observation: 2, repository: "r", revision: "b" } };
     const newer = (hooks: HookRun[], over: Partial<Operation> = {}) =>
       summary(advance({ ...context(objects, hooks, over), ...wished } as unknown as Context));
     expect(newer([])).toBe("Failed: superseded by b");
@@ -187,7 +187,13 @@ describe("hooks", () => {
         deletePolicies: [],
       },
     ];
-    const operation = { id: "op", retryCount: 1, partial: false, field: {}, render: { revision: "0123456789" } };
+    const operation = {
+      id: "op",
+      retryCount: 1,
+      partial: false,
+      field: {},
+      render: { sources: [{ revision: "0123456789" }] },
+    };
     const runs = hookRuns({ hooks } as never, operation as never);
     expect(runs.map(({ run }) => run)).toEqual(["op.1.PreSync.3", "op.1.PostSync.3"]);
     expect(runs[0]!.key.name).toMatch(/^x-0123456-presync-/);

@@ -11,6 +11,7 @@ import { keyText } from "@driftless/manifests/resource-key";
 import type { Context, ObjectState, Operation } from "./context.ts";
 import { prunable } from "./decision.ts";
 import { SUPERSEDED_MESSAGE, TERMINATED_MESSAGE } from "./operation-record.ts";
+import { holdsRevision, observedOf, revisionText } from "./render.ts";
 import type { Closed } from "./sync-windows.ts";
 import { unapprovedPrunes } from "./prune-confirmation.ts";
 
@@ -130,7 +131,7 @@ export function hookRuns(
       const name =
         hook.generateName === undefined
           ? hook.name
-          : generatedName(hook.generateName, operation.render.revision, phase, run);
+          : generatedName(hook.generateName, operation.render.sources[0]!.revision, phase, run);
       return {
         key: { group, version, kind, namespace, name },
         index: hook.index,
@@ -351,13 +352,13 @@ export function isSuperseded(context: Context, isPatient = false): boolean {
     (isPatient || context.superseded < SUPERSEDED_MAX) &&
     wished?.observation !== undefined &&
     wished.revision !== undefined &&
-    wished.observation > operation.render.observation &&
-    wished.revision !== operation.render.revision
+    wished.observation > observedOf(operation.render, wished.repository ?? "") &&
+    !holdsRevision(operation.render, wished.revision)
   );
 }
 
 export function supersededBy(context: Context): Outcome {
-  const newer = context.wish?.revision ?? context.render?.revision ?? "a newer revision";
+  const newer = context.wish?.revision ?? (context.render ? revisionText(context.render) : "a newer revision");
   const why = failure("OPERATION_SUPERSEDED", `${SUPERSEDED_MESSAGE} ${newer}`);
   return failed(why.message, [why], false);
 }

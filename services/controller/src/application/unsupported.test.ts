@@ -6,9 +6,9 @@ const metadata = { name: "a", namespace: "argocd", uid: "u", resourceVersion: "1
 const source = { repoURL: "https://h/r", path: "." };
 
 test.each([
-  ["spec.sources", { sources: [source] }],
   ["spec.sourceHydrator", { sourceHydrator: { drySource: {} } }],
   ["spec.source.kustomize.version", { source: { ...source, kustomize: { version: "v4" } } }],
+  ["spec.sources[1].kustomize.version", { sources: [source, { ...source, kustomize: { version: "v4" } }] }],
   [
     "spec.syncPolicy.syncOptions[Replace=maybe]",
     { syncPolicy: { syncOptions: ["CreateNamespace=true", "Replace=maybe"] } },

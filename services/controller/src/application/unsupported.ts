@@ -1,6 +1,7 @@
 // What Argo CD's contract allows in an Application or an operation and Driftless does not do yet. Each is refused by
 // its path (UNSUPPORTED_FIELD) before anything is compared or written: half-honoured is worse than not at all.
 import type { Application, OperationField } from "@driftless/contracts/application";
+import { sourceFields } from "./sources.ts";
 import { unknownSyncOptions } from "./sync-options.ts";
 
 type Json = Record<string, unknown>;
@@ -21,8 +22,7 @@ function presentIn(object: unknown, path: string, names: readonly string[]): str
 const optionPaths = (options: readonly string[] | undefined, path: string): string[] =>
   unknownSyncOptions(options ?? []).map((option) => `${path}[${option}]`);
 
-const SPEC = ["sources", "sourceHydrator"];
-const SOURCE = ["ref"];
+const SPEC = ["sourceHydrator"];
 
 /**
  * What applying would change is always asked of the API server, its admission included, whichever of these is said; the
@@ -44,9 +44,8 @@ export function unsupportedInApplication(app: Application): string[] {
     .map((part) => part.trim());
   return [
     ...presentIn(spec, "spec", SPEC),
-    ...presentIn(spec?.source, "spec.source", SOURCE),
     // Would choose another Kustomize than the one that is built in.
-    ...presentIn(spec?.source?.kustomize, "spec.source.kustomize", ["version"]),
+    ...sourceFields(spec).flatMap(({ path, field }) => presentIn(field.kustomize, `${path}.kustomize`, ["version"])),
     ...optionPaths(spec?.syncPolicy?.syncOptions, "spec.syncPolicy.syncOptions"),
     ...compareOptions
       .filter((option) => option !== "" && !COMPARE_OPTIONS_HONOURED.has(option))
@@ -54,7 +53,7 @@ export function unsupportedInApplication(app: Application): string[] {
   ];
 }
 
-const OPERATION_SYNC = ["revisions", "sources", "manifests"];
+const OPERATION_SYNC = ["manifests"];
 
 export function unsupportedInOperation(operation: OperationField): string[] {
   return [

@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import {
   Application,
   readLeniently,
-  type ApplicationSource,
   type ApplicationStatus,
   type IgnoreDifference,
   type OperationField,
@@ -11,11 +10,8 @@ import {
 } from "@driftless/contracts/application";
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { AppRef, Destination, ObjectKey } from "@driftless/contracts/identity";
-import type { SourceRef } from "@driftless/contracts/pipeline/2-fetch";
-import type { BuildEnvironment, SourceOptions } from "@driftless/contracts/pipeline/3-render";
 import type { IgnoreRule, ResourceFilter, Target } from "@driftless/contracts/pipeline/4-diff";
 import type { AppProjectSpec, SyncWindow } from "@driftless/contracts/project";
-import { repositoryHash } from "@driftless/contracts/repository";
 import { shardOf } from "@driftless/contracts/subject";
 import { cascadeOf } from "./finalizers.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
@@ -25,6 +21,7 @@ import type { EffectiveProject } from "../projects.ts";
 import { inNamespaces, projectDenies, unsupportedInProject, wrongInProject, type ProjectCluster } from "./project.ts";
 import { ignoreRulesOf, wrongIgnoreRules } from "./ignore-rules.ts";
 import { POLICY_USUAL, appPolicy, type AppPolicy, type Policy } from "./policy.ts";
+import { desiredSources, isMultiSource, sourceFields, wrongSources, type DesiredSource } from "./sources.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { windowsFor } from "./sync-windows.ts";
 import { unsupportedInApplication } from "./unsupported.ts";
@@ -66,13 +63,11 @@ export interface RetryPolicy {
 
 /** What the Application asks for; only there when all of it is understood and allowed. */
 export interface Desired {
-  source: SourceRef;
-  /** As written, for the status. */
-  sourceField: ApplicationSource;
-  sourceOptions: SourceOptions;
+  /** One, or those of `spec.sources` in their order. */
+  sources: readonly DesiredSource[];
+  /** Asked for by `spec.sources`: status and operations speak of lists. */
+  isMultiSource: boolean;
   appName: string;
-  /** All of it but the revision. */
-  environment: BuildEnvironment;
   buildOptions?: string;
   destination: Destination;
   cluster: ProjectCluster;
@@ -96,7 +91,7 @@ export interface Desired {
   parametersHash: string;
 }
 
-/** What an operation names instead of the Application's own source, a rollback for one. */
+/** What an operation names instead of the Application's own source or sources, a rollback for one. */
 export interface Requested {
   /** Absent with `failures`. */
   desired?: Desired;
@@ -212,7 +207,10 @@ export function refreshAsked(annotations: Readonly<Record<string, string>>): str
   return mode === undefined || at === undefined ? mode : `${mode} ${at}`;
 }
 
-const sourceHashOf = (desired: Desired | undefined): string => hash([desired?.source ?? null, desired?.parametersHash]);
+function sourceHashOf(desired: Desired | undefined): string {
+  const sources = desired?.sources.map(({ source }) => source);
+  return hash([(desired?.isMultiSource ? sources : sources?.[0]) ?? null, desired?.parametersHash]);
+}
 
 /** Of the Application itself nothing is here. */
 interface Around {
@@ -225,9 +223,9 @@ interface Around {
 function requestedOf(app: Application, ref: AppRef, around: Around): Requested | undefined {
   const { operationState } = app.status ?? {};
   const running = operationState?.phase === "Running" ? operationState.operation : undefined;
-  const source = (app.operation ?? running)?.sync?.source;
-  if (!source) return undefined;
-  const other: Application = { ...app, spec: { ...app.spec, source } };
+  const { source, sources = [] } = (app.operation ?? running)?.sync ?? {};
+  if (!source && sources.length === 0) return undefined;
+  const other: Application = { ...app, spec: { ...app.spec, source, sources } };
   const failures = specFailures(other, ref, around);
   const desired = failures.length === 0 ? desiredOf(other, ref, around) : undefined;
   return { desired, sourceHash: sourceHashOf(desired), failures };
@@ -243,18 +241,8 @@ function specFailures(app: Application, ref: AppRef, around: Around): Failure[] 
   if (unsupported.length > 0) {
     return unsupported.map((path) => failure("UNSUPPORTED_FIELD", `not honoured yet: ${path}`, { path }));
   }
-  const { source, destination } = app.spec ?? {};
-  const invalid: Failure[] = [];
-  if (!source?.repoURL) invalid.push(specInvalid({ path: "spec.source.repoURL", message: "a repository is needed" }));
-  const isOci = /^oci:\/\//i.test(source?.repoURL ?? "");
-  if (source?.repoURL && !source.path && !source.chart && !isOci) {
-    invalid.push(
-      specInvalid({ path: "spec.source.path", message: "a path in the repository is needed (`.` for its root)" }),
-    );
-  }
-  if (source?.chart && !source.targetRevision) {
-    invalid.push(specInvalid({ path: "spec.source.targetRevision", message: "a chart needs a version" }));
-  }
+  const { destination } = app.spec ?? {};
+  const invalid: Failure[] = wrongSources(app.spec).map(specInvalid);
   if (!destination?.server && !destination?.name) {
     invalid.push(specInvalid({ path: "spec.destination", message: "either server or name is needed" }));
   }
@@ -274,9 +262,18 @@ function specFailures(app: Application, ref: AppRef, around: Around): Failure[] 
   if (invalid.length > 0) return invalid;
   const refusing = projectFailures(ref, around);
   if (refusing.length > 0) return refusing;
-  const { project, cluster } = around;
-  const wanted = { repoURL: source!.repoURL!, destination: destination!, cluster };
-  return projectDenies(ref.project, project?.spec ?? {}, wanted);
+  return deniedSources(app, ref.project, around);
+}
+
+/** Each source of several by its own path; the destination of all of them once. */
+function deniedSources({ spec }: Application, name: string, { project, cluster }: Around): Failure[] {
+  const failures = sourceFields(spec).flatMap(({ path, field }) => {
+    const wanted = { repoURL: field.repoURL!, destination: spec!.destination!, cluster };
+    return projectDenies(name, project?.spec ?? {}, wanted).map((one) =>
+      one.path === "spec.source.repoURL" ? { ...one, path: `${path}.repoURL` } : one,
+    );
+  });
+  return failures.filter(({ path }, n) => failures.findIndex((one) => one.path === path) === n);
 }
 
 /** Why the project cannot be used at all, or not by this Application. */
@@ -295,45 +292,17 @@ function projectFailures(ref: AppRef, { project, settings }: Around): Failure[] 
 function desiredOf(app: Application, ref: AppRef, { project: ofApp, settings, cluster }: Around): Desired {
   const project = ofApp?.spec ?? {};
   const spec = app.spec!;
-  const source = spec.source!;
-  const { directory, helm, kustomize, plugin, tagPrefix } = source;
-  const generatePaths = generatePathsOf(app);
-  const sourceOptions: SourceOptions = {
-    ...(directory ? { directory } : {}),
-    ...(helm ? { helm } : {}),
-    ...(kustomize ? { kustomize } : {}),
-    ...(plugin ? { plugin } : {}),
-    // Other types say themselves what they read.
-    ...(generatePaths.length > 0 ? { generatePaths } : {}),
-  };
+  const sources = desiredSources(app, ref);
   const options = readSyncOptions(spec.syncPolicy?.syncOptions ?? []);
   const metadata = spec.syncPolicy?.managedNamespaceMetadata;
   const automated = spec.syncPolicy?.automated;
   const { server, name, namespace } = spec.destination!;
   const appName = ref.namespace === settings.controlPlaneNamespace ? ref.name : `${ref.namespace}_${ref.name}`;
-  const targetRevision = source.targetRevision ?? "";
-  const environment: BuildEnvironment = {
-    ...(namespace ? { namespace } : {}),
-    project: ref.project,
-    repoURL: source.repoURL!,
-    targetRevision,
-  };
   const { buildOptions } = settings;
   return {
-    source: {
-      repoURL: source.repoURL!,
-      repository: repositoryHash(source.repoURL!),
-      targetRevision,
-      // A chart stands at the root of what is fetched.
-      path: source.chart ? "." : source.path || ".",
-      ...(source.chart ? { chart: source.chart } : {}),
-      ...(helm?.["passCredentials"] === true ? { passCredentials: true } : {}),
-      ...(tagPrefix ? { tagPrefix } : {}),
-    },
-    sourceField: source,
-    sourceOptions,
+    sources,
+    isMultiSource: isMultiSource(spec),
     appName,
-    environment,
     buildOptions,
     destination: { ...(server ? { server } : {}), ...(name ? { name } : {}), ...(namespace ? { namespace } : {}) },
     cluster: cluster ?? spec.destination!,
@@ -356,15 +325,16 @@ function desiredOf(app: Application, ref: AppRef, { project: ofApp, settings, cl
     ...(settings.resourceFilter && { resourceFilter: settings.resourceFilter }),
     ignoreDifferences: spec.ignoreDifferences ?? [],
     ignoreRules: [...settings.ignoreRules, ...ignoreRulesOf(spec.ignoreDifferences ?? [])],
-    parametersHash: hash([RENDER_GENERATION, sourceOptions, source.path, appName, environment, buildOptions]),
+    parametersHash: parametersHash(sources, isMultiSource(spec), appName, buildOptions),
   };
 }
 
-/** Where a plugin reads beside the source's path: Argo CD's annotation, for plugins only. */
-function generatePathsOf({ metadata, spec }: Application): string[] {
-  if (!spec?.source?.plugin) return [];
-  const text = metadata.annotations?.["argocd.argoproj.io/manifest-generate-paths"] ?? "";
-  return text.split(";").filter((path) => path !== "");
+function parametersHash(sources: readonly DesiredSource[], several: boolean, appName: string, build?: string): string {
+  const [only, ...others] = sources.map(({ options, field, environment, refs }) => ({
+    alone: [RENDER_GENERATION, options, field.path, appName, environment, build],
+    among: [field.ref, refs],
+  }));
+  return hash(several ? [only, ...others] : only!.alone);
 }
 
 /** Automated operations retry 5 times unless told otherwise, manual ones only when told to; an explicit 0 is 0. */
