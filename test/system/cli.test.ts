@@ -433,7 +433,7 @@ test("what is not there is named: by its labels, or at once by watch, which goes
 });
 
 describe("a cluster of the user's own", () => {
-  test("is not touched while Argo CD's application controller runs in it", async () => {
+  test("is not touched while Argo CD's application controller runs in it, but may be observed", async () => {
     const labels = { "app.kubernetes.io/name": "argocd-application-controller" };
     const template = { metadata: { labels }, spec: { containers: [{ name: "c", image: "argocd" }] } };
     const argo = {
@@ -448,6 +448,16 @@ describe("a cluster of the user's own", () => {
     expect(ran.code).toBe(1);
     expect(ran.stderr).toContain("Argo CD's application controller is running in this cluster: ");
     expect((await driftlessIn(second, "status")).code).toBe(1);
+
+    const observing = await driftlessIn(second, "up", "--observe", "--kubeconfig", join(home, "kubeconfig"));
+    expect(observing.code).toBe(0);
+    expect(observing.stderr).toContain("writes to no cluster");
+    // The other Driftless of this test stands for Argo CD.
+    const judged = await eventually("it is compared", async () => {
+      const seen = await driftlessIn(second, "observe", "guestbook", "-o", "json");
+      return seen.code !== 2 && json<{ ours: { sync: string }; agrees: boolean }>(seen);
+    });
+    expect(judged).toMatchObject({ agrees: true, ours: { sync: "Synced" } });
     await driftlessIn(second, "down");
     await inShell("kubectl -n default delete statefulset argocd-application-controller --wait=false");
   });

@@ -130,5 +130,8 @@ export async function untilApplication<T>(
   }
 }
 
-export const operationRunning = (app: Application): boolean =>
-  app.operation !== undefined || ["Running", "Terminating"].includes(app.status?.operationState?.phase ?? "");
+export const operationBegun = (app: Application): boolean =>
+  ["Running", "Terminating"].includes(app.status?.operationState?.phase ?? "");
+
+/** Or asked for; its field stays as long as it runs. */
+export const operationRunning = (app: Application): boolean => app.operation !== undefined || operationBegun(app);

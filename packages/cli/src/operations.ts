@@ -8,8 +8,8 @@ import { getApplication, operationRunning, patchApplication, untilApplication, t
 import { CliError, EXIT } from "./cli-error.ts";
 import { note, say, sayJson, sayTable, shortRevision, state, type Output } from "./output.ts";
 
-/** Tells our operation from one that somebody else asked for in the same second. */
-const REQUEST_INFO = "driftless.io/request";
+/** Tells our operation from others. Not driftless.io/…: such entries are the record's own and are made anew. */
+const REQUEST_INFO = "driftless-request";
 const ATTEMPTS_MAX = 5;
 const PHASES = ["PreSync", "Sync", "PostSync", "SyncFail"];
 
@@ -95,10 +95,10 @@ export function sayOutcome(name: AppName, done: Application, output: Output): vo
 }
 
 function isOurs(app: Application, { requestId, before }: Requested): boolean {
-  if (app.operation) return false;
   const operation = app.status?.operationState;
   const info = operation?.operation?.info ?? [];
   if (info.some((entry) => entry.name === REQUEST_INFO && entry.value === requestId)) return true;
+  if (app.operation) return false;
   return operation?.startedAt !== undefined && operation.startedAt !== before.status?.operationState?.startedAt;
 }
 

@@ -1,7 +1,7 @@
 // `driftless app get`: one Application with its conditions, operation, resources and history.
 import type { Application } from "@driftless/contracts/application";
 import { systemClock } from "@driftless/process/clock";
-import { appName, getApplication } from "../applications.ts";
+import { appName, getApplication, operationBegun } from "../applications.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
 import { age, paint, say, sayJson, sayTable, shortRevision, state, type Output } from "../output.ts";
 
@@ -66,7 +66,7 @@ export function sayApplication(app: Application, wide: boolean): void {
 }
 
 function sayOperation(app: Application, now: number): void {
-  if (app.operation) say(`${"Operation:".padEnd(14)}asked for, not begun yet`);
+  if (app.operation && !operationBegun(app)) say(`${"Operation:".padEnd(14)}asked for, not begun yet`);
   const operation = app.status?.operationState;
   if (!operation) return;
   const by = operation.operation?.initiatedBy;

@@ -1,5 +1,12 @@
 // `driftless app terminate`: ends the operation that is running, as Argo CD does, by its phase.
-import { appName, getApplication, operationRunning, patchApplication, untilApplication } from "../applications.ts";
+import {
+  appName,
+  getApplication,
+  operationBegun,
+  operationRunning,
+  patchApplication,
+  untilApplication,
+} from "../applications.ts";
 import { CliError } from "../cli-error.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
 import { note, say, sayJson, state, type Output } from "../output.ts";
@@ -15,10 +22,11 @@ export async function appTerminate(
     for (let attempt = 1; ; attempt++) {
       const app = await getApplication(client, name);
       const { resourceVersion } = app.metadata;
-      const asked = app.operation !== undefined;
       if (!operationRunning(app)) throw new CliError(`${name.name}: no operation is in progress`);
       // One that nobody has taken up yet is taken back.
-      const patch = asked ? { operation: null } : { status: { operationState: { phase: "Terminating" } } };
+      const patch = operationBegun(app)
+        ? { status: { operationState: { phase: "Terminating" } } }
+        : { operation: null };
       if ((await patchApplication(client, name, { metadata: { resourceVersion }, ...patch })) === "patched") break;
       if (attempt === ATTEMPTS_MAX) throw new CliError(`${name.name}: the Application keeps changing; try again`);
     }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { KubeObject } from "@driftless/kube/resource";
 import { settingsOf } from "../settings.ts";
 import { doneByArgoCd, withoutRequests } from "./observation.ts";
-import { viewOf } from "./view.ts";
+import { inventoryOf, viewOf } from "./view.ts";
 
 const object = {
   apiVersion: "argoproj.io/v1alpha1",
@@ -33,6 +33,12 @@ test("what is asked of Argo CD is not heard: operation, refresh, deletion, an op
   expect(seen.metadata.annotations).toEqual({ other: "stays" });
   // What was read stays as it was: it is what is compared with.
   expect(object["operation"]).toBeDefined();
+});
+
+test("a hook that Argo CD lists among an Application's resources is not its own", () => {
+  const hook = { kind: "Job", group: "batch", namespace: "n", name: "migrate", hook: true };
+  const own = { kind: "ConfigMap", version: "v1", namespace: "n", name: "c" };
+  expect(inventoryOf({ resources: [hook, own] }).map(({ name }) => name)).toEqual(["c"]);
 });
 
 test("a sync by Argo CD is something done, a new look of it is not", () => {
