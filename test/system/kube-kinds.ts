@@ -49,6 +49,15 @@ const podSpec = {
 const template = { metadata: { labels, annotations: {} }, spec: podSpec };
 const selector = { matchLabels: labels };
 
+const webhook = {
+  name: "nobody.example.com",
+  clientConfig: { url: "https://127.0.0.1:1/never" },
+  rules: [{ apiGroups: ["nobody.example.com"], apiVersions: ["*"], operations: ["*"], resources: ["*"] }],
+  sideEffects: "None",
+  admissionReviewVersions: ["v1"],
+  failurePolicy: "Ignore",
+};
+
 export const kindsToTry: Source[] = [
   { apiVersion: "v1", kind: "Namespace", metadata: { name: "try-more", labels: { a: "b" } } },
   { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "k" }, imagePullSecrets: [{ name: "pull" }] },
@@ -189,4 +198,168 @@ export const kindsToTry: Source[] = [
     subjects: [{ kind: "ServiceAccount", name: "k", namespace: "try" }],
   },
   { apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass", metadata: { name: "try-k" }, value: 1000 },
+  {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name: "try-k" },
+    spec: {
+      capacity: { storage: "1024Mi" },
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: "nowhere",
+      hostPath: { path: "/tmp/k" },
+    },
+  },
+  { apiVersion: "v1", kind: "PodTemplate", metadata: { name: "k" }, template },
+  {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "k", labels: { alone: "yes" } },
+    spec: { containers: [{ name: "c", image: "nginx", resources: { limits: { memory: "1024Mi", cpu: "1000m" } } }] },
+  },
+  {
+    apiVersion: "v1",
+    kind: "ReplicationController",
+    metadata: { name: "k" },
+    spec: { replicas: 0, selector: labels, template },
+  },
+  {
+    apiVersion: "v1",
+    kind: "Endpoints",
+    metadata: { name: "k-outside" },
+    subsets: [{ addresses: [{ ip: "192.0.2.1" }], ports: [{ port: 80 }] }],
+  },
+  { apiVersion: "apps/v1", kind: "ReplicaSet", metadata: { name: "k" }, spec: { replicas: 0, selector, template } },
+  {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "k" },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["192.0.2.1"] }],
+    ports: [{ port: 80 }],
+  },
+  {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "Role",
+    metadata: { name: "k" },
+    rules: [{ apiGroups: ["", "apps"], resources: ["*"], verbs: ["get"] }],
+  },
+  { apiVersion: "rbac.authorization.k8s.io/v1", kind: "Role", metadata: { name: "k-empty" }, rules: [] },
+  {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    metadata: { name: "try:k" },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "try:k" },
+    subjects: [{ kind: "Group", name: "nobody", apiGroup: "rbac.authorization.k8s.io" }],
+  },
+  {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: "try:gathers" },
+    aggregationRule: { clusterRoleSelectors: [{ matchLabels: { gathers: "nothing" } }] },
+  },
+  {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "try-k" },
+    provisioner: "example.com/disk",
+  },
+  {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "CSIDriver",
+    metadata: { name: "try-k.example.com" },
+    spec: { attachRequired: false },
+  },
+  { apiVersion: "node.k8s.io/v1", kind: "RuntimeClass", metadata: { name: "try-k" }, handler: "runc" },
+  {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "IngressClass",
+    metadata: { name: "try-k" },
+    spec: { controller: "example.com/ingress" },
+  },
+  {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingWebhookConfiguration",
+    metadata: { name: "try-k" },
+    webhooks: [webhook],
+  },
+  {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "MutatingWebhookConfiguration",
+    metadata: { name: "try-k" },
+    webhooks: [webhook],
+  },
+  {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicy",
+    metadata: { name: "try-k" },
+    spec: {
+      matchConstraints: {
+        resourceRules: [
+          { apiGroups: ["nobody.example.com"], apiVersions: ["v1"], operations: ["CREATE"], resources: ["things"] },
+        ],
+      },
+      validations: [{ expression: "true" }],
+    },
+  },
+  {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingAdmissionPolicyBinding",
+    metadata: { name: "try-k" },
+    spec: { policyName: "try-k", validationActions: ["Audit"] },
+  },
+  {
+    apiVersion: "flowcontrol.apiserver.k8s.io/v1",
+    kind: "PriorityLevelConfiguration",
+    metadata: { name: "try-k" },
+    spec: { type: "Limited", limited: { nominalConcurrencyShares: 1, limitResponse: { type: "Reject" } } },
+  },
+  {
+    apiVersion: "flowcontrol.apiserver.k8s.io/v1",
+    kind: "FlowSchema",
+    metadata: { name: "try-k" },
+    spec: {
+      priorityLevelConfiguration: { name: "try-k" },
+      rules: [
+        {
+          subjects: [{ kind: "User", user: { name: "nobody" } }],
+          resourceRules: [{ verbs: ["get"], apiGroups: [""], resources: ["pods"], namespaces: ["nowhere"] }],
+        },
+      ],
+    },
+  },
+  {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "tries.k.example.com" },
+    spec: {
+      group: "k.example.com",
+      scope: "Namespaced",
+      names: { kind: "Try", plural: "tries" },
+      versions: [
+        {
+          name: "v1",
+          served: true,
+          storage: true,
+          schema: {
+            openAPIV3Schema: {
+              type: "object",
+              properties: { spec: { type: "object", properties: { size: { type: "integer", default: 3 } } } },
+            },
+          },
+        },
+      ],
+    },
+  },
+  {
+    apiVersion: "resource.k8s.io/v1",
+    kind: "DeviceClass",
+    metadata: { name: "try-k" },
+    spec: { selectors: [{ cel: { expression: "true" } }] },
+  },
+  {
+    apiVersion: "resource.k8s.io/v1",
+    kind: "ResourceClaimTemplate",
+    metadata: { name: "k" },
+    spec: { spec: { devices: { requests: [{ name: "r", exactly: { deviceClassName: "nowhere" } }] } } },
+  },
 ];
