@@ -146,6 +146,25 @@ test("Force=true with Replace=true makes anew whatever differs", async () => {
   await expectQuiet("remake", "configmap");
 });
 
+test("what is forced and replaced is made anew by every sync of the whole app, unless that applies only what differs", async () => {
+  const always = job("always", { "argocd.argoproj.io/sync-options": "Force=true,Replace=true" });
+  const { world } = await manual("always", { "a.yaml": always, "b.yaml": configMap("b") });
+  const uid = async () => (await get("always", "job", "always")).metadata.uid as string;
+  await operate(world, "always");
+  const first = await uid();
+  const app = await operate(world, "always");
+  const second = await uid();
+  expect(second).not.toBe(first);
+  expect(app.status?.operationState?.syncResult?.resources).toContainEqual(
+    expect.objectContaining({ kind: "Job", message: "job.batch/always replaced" }),
+  );
+  await operate(world, "always", { syncOptions: ["ApplyOutOfSyncOnly=true"] });
+  await operate(world, "always", { resources: [{ kind: "ConfigMap", name: "b" }] });
+  await operate(world, "always", { dryRun: true });
+  await expectQuiet("always", "job", "always");
+  expect(await uid()).toBe(second);
+});
+
 test("what this Application does not track, or what the API server would not take again, is not deleted to be made anew", async () => {
   await kubectl(use.world, "create", "namespace", "strange");
   await kubectl(use.world, "create", "job", "-n", "strange", "theirs", "--image=registry.example.com/job:0");

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { applyOptionsIn, unusual } from "./apply-options.ts";
+import { applyOptionsIn, unusual, wayTo } from "./apply-options.ts";
 
 test("options are read by their names, and others' are none of them", () => {
   const options = ["Replace=true", "Validate=false", "Prune=false", "Force=maybe", "Replace=false"];
@@ -15,4 +15,15 @@ test.each([
   [{ migrationManager: "old" }, {}, { migrationManager: "old" }],
 ])("%o over %o leaves %o to be done otherwise than usual", (own, ofAll, left) => {
   expect(unusual(own, ofAll)).toEqual(left);
+});
+
+test.each([
+  ["Job", undefined, "apply"],
+  ["Job", { replace: true }, "replace"],
+  ["Job", { force: true }, "applyOrRemake"],
+  ["Job", { replace: true, force: true }, "remake"],
+  ["Namespace", { replace: true, force: true }, "replace"],
+  ["Namespace", { force: true }, "apply"],
+])("a %s with %o is written by: %s", (kind, options, way) => {
+  expect(wayTo({ group: "", kind }, options)).toBe(way);
 });

@@ -1,5 +1,6 @@
 // Apply options (pure): in which way an object is applied, as the sync options of contract §2 say. The object's own word
 // counts before its Application's.
+import type { ResourceKey } from "./resource-key.ts";
 
 /** Only what is said in so many words; absent means as usual. */
 export type ApplyOptions = {
@@ -52,4 +53,16 @@ export function unusual(own: ApplyOptions, ofAll: ApplyOptions = {}): ApplyOptio
   }
   if (own.migrationManager !== undefined) options.migrationManager = own.migrationManager;
   return Object.keys(options).length === 0 ? undefined : options;
+}
+
+/** `remake`: deleted and made anew. `applyOrRemake`: only where the API server refuses the change. */
+export type Way = "apply" | "replace" | "remake" | "applyOrRemake";
+
+/** Custom kinds and namespaces are never made anew: everything in them would go. */
+export function wayTo({ group, kind }: Pick<ResourceKey, "group" | "kind">, options: ApplyOptions = {}): Way {
+  const isKept =
+    (kind === "CustomResourceDefinition" && group === "apiextensions.k8s.io") || (kind === "Namespace" && group === "");
+  const mayForce = options.force === true && !isKept;
+  if (options.replace) return mayForce ? "remake" : "replace";
+  return mayForce ? "applyOrRemake" : "apply";
 }

@@ -6,6 +6,7 @@ import type { ComparedObject } from "@driftless/contracts/pipeline/4-diff";
 import type { DesiredSet } from "@driftless/kube/desired-set";
 import type { ApiResource } from "@driftless/kube/resource";
 import { isNewer } from "@driftless/kube/resource-version";
+import { wayTo } from "@driftless/manifests/apply-options";
 import { stricter } from "@driftless/manifests/consent";
 import { keyText, type ResourceKey } from "@driftless/manifests/resource-key";
 import { isTracked, sharedText, trackedBy, type Tracking } from "@driftless/manifests/tracking";
@@ -41,6 +42,7 @@ export function compare(input: CompareInput): ComparedObject[] {
         ...one,
         ...(object.rules && { ruled: true }),
         ...(object.isUnlisted && { unlisted: true }),
+        ...(wayTo(key, object.options) === "remake" && { remade: true }),
         ...(healthTimeout !== undefined && { healthTimeout }),
         ...object.slot,
       });

@@ -1,7 +1,7 @@
 // Apply one object (edge), in the way that its options ask for, and tell what came of it.
 import type { Failure } from "@driftless/contracts/failure";
 import type { LiveIdentity, ObjectKey } from "@driftless/contracts/identity";
-import type { AppliedObject, Prediction } from "@driftless/contracts/pipeline/5-sync";
+import type { AppliedObject, PlannedObject, Prediction } from "@driftless/contracts/pipeline/5-sync";
 import { jsonPatch } from "@driftless/kube/apply";
 import type { DesiredObject } from "@driftless/kube/desired-set";
 import { kubeError } from "@driftless/kube/outcome";
@@ -39,7 +39,7 @@ export async function applyObject(step: Execution, { planned, desired: asked }: 
   const known = await ofKnownKind(step, asked);
   if (known.kind === "failed") return refuse(known.failure);
   const { desired } = known;
-  const written = await write(step, key, planned.live, desired);
+  const written = await write(step, key, planned, desired);
   if (written.kind === "failed") return refuse(written.failure);
   if (written.kind === "same") return unchanged(key, desired, written.prediction);
   const takenOver = await takeOver(step, key, desired, written);
@@ -95,10 +95,14 @@ type Same = { kind: "same"; prediction: Prediction };
 async function write(
   step: Execution,
   key: ObjectKey,
-  live: LiveIdentity | undefined,
+  { live, again }: PlannedObject,
   desired: DesiredObject,
 ): Promise<Written | Same | Refused> {
   const way = wayOf(desired);
+  if (live && again && way === "remake") {
+    const made = await remakeObject(step, key, live.uid, desired);
+    return made.kind === "failed" ? made : { ...made, how: "replaced" };
+  }
   if (live && (way === "replace" || way === "remake")) return overwrite(step, key, live, desired);
   const sent = await sendFenced(step, key, live, desired);
   if (sent.kind === "failed") {

@@ -11,24 +11,16 @@ import { predictCreate, remove, replace } from "@driftless/kube/apply";
 import type { DesiredObject } from "@driftless/kube/desired-set";
 import type { KubeError } from "@driftless/kube/outcome";
 import type { KubeObject } from "@driftless/kube/resource";
+import { wayTo, type Way } from "@driftless/manifests/apply-options";
 import { exactText, parseExactly } from "@driftless/manifests/exact-json";
 import { applyFailure, ownedByOther, trackedByNobody } from "./apply-failure.ts";
 import { keepsChanging, refused, stillOurs, tooLate, type Execution, type Refused, type Sent } from "./execution.ts";
 import { fieldValidationOf, sendApply, textRespecting } from "./send.ts";
 import { identityOf, otherOwner, ownedBy, read, type Step } from "./step.ts";
 
-/** `remake`: deleted and made anew. `applyOrRemake`: only where the API server refuses the change. */
-export type Way = "apply" | "replace" | "remake" | "applyOrRemake";
-
-export function wayOf({ options, prepared: { key } }: Pick<DesiredObject, "options" | "prepared">): Way {
-  if (!options?.replace && !options?.force) return "apply";
-  // O1
-  const isKept =
-    (key.kind === "CustomResourceDefinition" && key.group === "apiextensions.k8s.io") ||
-    (key.kind === "Namespace" && key.group === "");
-  if (isKept || !options.force) return options.replace ? "replace" : "apply";
-  return options.replace ? "remake" : "applyOrRemake";
-}
+/** O1 */
+export const wayOf = ({ options, prepared }: Pick<DesiredObject, "options" | "prepared">): Way =>
+  wayTo(prepared.key, options);
 
 /** Refused for what it is, not for what happened meanwhile: "field is immutable" and its like. */
 export const isInvalid = ({ status }: KubeError): boolean => status === 422;

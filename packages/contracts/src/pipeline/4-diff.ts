@@ -140,6 +140,8 @@ export const ComparedObject = ObjectKey.extend({
   ruled: z.boolean().optional(),
   /** Live object carries `compare-options: IgnoreExtraneous`. */
   extraneous: z.boolean().optional(),
+  /** Deleted and made anew by every sync (Force=true with Replace=true). */
+  remade: z.boolean().optional(),
   /** The destination namespace for its labels and annotations: applied and compared, but none of the app's objects. */
   unlisted: z.boolean().optional(),
   /** Annotation `driftless.io/health-timeout` of the manifest: a duration. */

@@ -32,7 +32,11 @@ export const FieldDifference = z.looseObject({
 export type FieldDifference = z.infer<typeof FieldDifference>;
 
 /** An object as the controller knows it; without `live` it is believed absent. */
-export const PlannedObject = ObjectKey.extend({ live: LiveIdentity.optional() });
+export const PlannedObject = ObjectKey.extend({
+  live: LiveIdentity.optional(),
+  /** Made anew though it is in sync: with Force=true and Replace=true that is done in every sync. */
+  again: z.boolean().optional(),
+});
 export type PlannedObject = z.infer<typeof PlannedObject>;
 
 /** One run of one hook. */

@@ -52,6 +52,10 @@ export interface ObjectState {
   ruled?: boolean;
   /** Says of itself that it does not count in the sync status (`IgnoreExtraneous`). */
   extraneous?: boolean;
+  /** Deleted and made anew by every sync of the whole app. */
+  remade?: boolean;
+  /** By the one that runs, though it is in sync. */
+  again?: boolean;
   /** The destination namespace for its labels and annotations: none of the app's objects. */
   unlisted?: boolean;
   /** The API server has been asked what an apply would do (or need not be). */

@@ -303,6 +303,7 @@ function stateOf(compared: ComparedObject): ObjectState {
     ...(compared.ruled && { ruled: true }),
     ...(compared.extraneous && { extraneous: true }),
     ...(compared.unlisted && { unlisted: true }),
+    ...(compared.remade && { remade: true }),
     predicted: verdict === "Synced" || verdict === "Extra" || verdict === "Unknown",
     fields: [],
     managers: [],

@@ -287,6 +287,7 @@ export function applied(objects: readonly ObjectState[], results: readonly Appli
             takenFrom: result.takenFrom,
             message: result.message,
             failure: undefined,
+            again: undefined,
           },
         ];
     }

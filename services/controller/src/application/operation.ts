@@ -95,20 +95,49 @@ function operationOptions({ sync }: OperationField): SyncOptions {
   return isForced ? { ...options, apply: { ...options.apply, force: true } } : options;
 }
 
+/**
+ * An attempt at all of the app has to make anew what every sync makes anew, though it is in sync (Force=true with
+ * Replace=true); of one that is taken up again, not what its record says is done.
+ */
+function toMakeAgain(
+  context: Context,
+  begun: Pick<Operation, "partial" | "dryRun" | "options" | "field">,
+  done: readonly ResourceResult[] = [],
+): readonly ObjectState[] {
+  if (begun.partial || begun.dryRun || begun.options.outOfSyncOnly) return context.objects;
+  const isDone = ({ key }: ObjectState) =>
+    done.some(
+      (one) =>
+        one.status === "Synced" &&
+        one.kind === key.kind &&
+        one.name === key.name &&
+        (one.namespace ?? "") === key.namespace &&
+        (one.group ?? "") === key.group,
+    );
+  return context.objects.map((object) =>
+    object.remade && object.status === "Synced" && isSelected(begun, object) && !isDone(object)
+      ? { ...object, status: "OutOfSync", again: true }
+      : object,
+  );
+}
+
 /** Begins the operation that was decided on. */
-export function beginOperation(context: Context, at: number): Partial<Context> {
-  if (context.decision.kind !== "sync") return {};
-  const { request, partial } = context.decision;
-  const desired = context.view.desired!;
+export function beginOperation(before: Context, at: number): Partial<Context> {
+  if (before.decision.kind !== "sync") return {};
+  const { request, partial } = before.decision;
+  const desired = before.view.desired!;
   const { field, automated, resumed } = request;
   const options = operationOptions(field);
+  const dryRun = field.sync?.dryRun ?? false;
+  const done = resumed && (before.operationState?.syncResult?.resources ?? []);
+  const context = { ...before, objects: toMakeAgain(before, { partial, dryRun, options, field }, done) };
   const prune = field.sync?.prune ?? false;
   const begun = {
     id: resumed?.id || `${context.view.ref.uid.slice(0, 8)}-${requestId(context)}`,
     epoch: context.epoch,
     automated,
     partial,
-    dryRun: field.sync?.dryRun ?? false,
+    dryRun,
     prune,
     field,
     options,
@@ -138,6 +167,7 @@ export function beginOperation(context: Context, at: number): Partial<Context> {
   const next = { ...context, operation };
   return {
     operation,
+    objects: context.objects,
     seq: context.seq + 1,
     decision: { kind: "none" },
     request: undefined,
@@ -191,8 +221,9 @@ export const retryNow = (context: Context, at: number): Partial<Context> => ({
 });
 
 /** The next attempt: planned anew, since the cluster has gone on. */
-export function beginAttempt(context: Context, at: number): Partial<Context> {
-  const before = context.operation!;
+export function beginAttempt(compared: Context, at: number): Partial<Context> {
+  const before = compared.operation!;
+  const context = { ...compared, objects: toMakeAgain(compared, before) };
   const begun = { ...before, render: refreshes(before) ? context.render! : before.render };
   const operation: Operation = {
     ...begun,
@@ -203,6 +234,7 @@ export function beginAttempt(context: Context, at: number): Partial<Context> {
   };
   return {
     operation,
+    objects: context.objects,
     operationState: runningState(context, operation),
     heldBack: [],
     verdictPending: false,

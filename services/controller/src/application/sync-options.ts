@@ -8,6 +8,8 @@ export interface SyncOptions {
   /** Of `Prune` and `Delete`; objects that say something themselves go by that. */
   consents: Consents;
   pruneLast: boolean;
+  /** `ApplyOutOfSyncOnly`: then also those that every sync makes anew are left alone while they are in sync. */
+  outOfSyncOnly: boolean;
   /** In which way objects are applied that do not say so themselves. */
   apply: ApplyOptions;
 }
@@ -24,7 +26,7 @@ const KNOWN: Record<string, readonly string[]> = {
   Prune: ["true", "false", "confirm"],
   Delete: ["true", "false", "confirm"],
   PrunePropagationPolicy: ["foreground", "background", "orphan"],
-  // Unchanged objects are never applied, whatever this says.
+  // Unchanged objects are never applied, whatever this says, but those that every sync makes anew.
   ApplyOutOfSyncOnly: SWITCH,
   // An object of another Application is never written and fails the sync, whatever this says.
   FailOnSharedResource: SWITCH,
@@ -43,6 +45,7 @@ export function readSyncOptions(options: readonly string[]): SyncOptions {
     propagation: propagation === "background" ? "Background" : propagation === "orphan" ? "Orphan" : "Foreground",
     consents: consentsIn(options),
     pruneLast: value("PruneLast") === "true",
+    outOfSyncOnly: value("ApplyOutOfSyncOnly") === "true",
     apply: applyOptionsIn(options),
   };
 }

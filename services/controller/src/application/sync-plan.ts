@@ -105,8 +105,11 @@ export function isSelected(operation: Pick<Operation, "field">, { key, unlisted 
 
 const isSyncPhase = (phase: HookPhase): phase is SyncPhase => !isDeletePhase(phase);
 
-export const planned = (object: ObjectState): PlannedObject =>
-  object.live ? { ...object.key, live: object.live } : { ...object.key };
+export const planned = ({ key, live, again }: ObjectState): PlannedObject => ({
+  ...key,
+  ...(live && { live }),
+  ...(again && { again }),
+});
 
 type AnyHook = Omit<HookRun, "phase"> & { phase: HookPhase };
 
