@@ -214,3 +214,24 @@ test("Applications of other namespaces count where argocd-cmd-params-cm names th
   await other.condition("unheard", "PROJECT_DENIED");
   expect(await exists("anywhere", "configmap/settings")).toBe(true);
 });
+
+test("a cluster that belongs to a project is a destination of it; permitOnlyProjectScopedClusters leaves it no other", async () => {
+  const { world } = use;
+  await project("owner", { ...OPEN, destinations: [], permitOnlyProjectScopedClusters: true });
+  await project("guest", { ...OPEN, permitOnlyProjectScopedClusters: true });
+  const { url } = await world.git.createRepository("scoped", { "app/cm.yaml": configMap("settings") });
+  const secret = {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "home", labels: { "argocd.argoproj.io/secret-type": "cluster" } },
+    stringData: { name: "home", server: SERVER, project: "owner", config: "{}" },
+  };
+  const body = JSON.stringify(secret);
+  await world.client.request({ method: "POST", path: "/api/v1/namespaces/argocd/secrets", body });
+  await world.applications.create({ name: "scoped", repoURL: url, path: "app", project: "owner" });
+  await world.applications.create({ name: "guest", repoURL: url, path: "app", project: "guest" });
+  await world.applications.synced("scoped");
+  await world.applications.condition("guest", "PROJECT_DENIED");
+  await kubectl(world, "delete", "-n", "argocd", "secret", "home");
+  await world.applications.condition("scoped", "PROJECT_DENIED");
+});

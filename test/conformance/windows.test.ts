@@ -122,7 +122,7 @@ test("A#26215: what is asked for by hand, or has been stopped, outlives a restar
   const held = await operate(world, "asked", {}, isBlocked);
   expect(held.status?.operationState?.message).toMatch(/: deny '.*, until /);
   expect(held.status?.sync?.status).toBe("OutOfSync");
-  await world.applications.until("asked", "taken", ({ operation }) => operation === undefined);
+  expect(held.operation).toBeDefined();
   await project("hooked", [window("allow", HOUR_MS)]);
   const files = { "pre.yaml": job("pre", hook("PreSync"), { hangs: true }), "cm.yaml": configMap("settings") };
   await manual("hooked", files, { project: "hooked" });
@@ -139,10 +139,10 @@ test("A#26215: what is asked for by hand, or has been stopped, outlives a restar
   expect(await exists("hooked", "configmap/settings")).toBe(false);
 
   await change("asked", [window("deny", 2_000)]);
-  const app = await world.applications.synced("asked");
-  expect(app.status?.operationState).toMatchObject({ phase: "Succeeded" });
+  const app = await world.applications.until("asked", "over", (a) => a.status?.operationState?.phase === "Succeeded");
   expect(app.status?.operationState?.operation).toMatchObject({ initiatedBy: { username: "tester" } });
   expect(app.status?.history).toHaveLength(1);
+  expect(app.operation).toBeUndefined();
 });
 
 test("A#25361: an operation that waits for its window is terminated at once, and the next one can be asked for", async () => {
@@ -152,6 +152,7 @@ test("A#25361: an operation that waits for its window is terminated at once, and
   await world.applications.patch("ended", { status: { operationState: { phase: "Terminating" } } });
   const app = await world.applications.until("ended", "ended", (a) => a.status?.operationState?.phase === "Failed");
   expect(app.status?.operationState?.message).toBe("Operation terminated");
+  expect(app.operation).toBeUndefined();
   await change("ended", []);
   expect((await operate(world, "ended")).status?.operationState?.phase).toBe("Succeeded");
 });

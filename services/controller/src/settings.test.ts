@@ -68,3 +68,15 @@ test("what cannot be read is told and the default taken; a key that is not honou
   expect(settings.pollIntervalMs).toBe(120_000);
   expect(problems).toEqual(['timeout.reconciliation: "soon" is no duration', "kustomize.path.v4: not honoured yet"]);
 });
+
+test("what may forbid and cannot be read, or asks for other rights than ours, refuses every Application", () => {
+  const refusedBy = (data: Record<string, string>) => settingsOf(configMap(data), "argocd").settings.refused;
+  expect(refusedBy({ globalProjects: "[{projectName: company}]" })).toBeUndefined();
+  expect(refusedBy({ globalProjects: "projectName: company" })).toMatchObject([
+    { code: "PROJECT_INVALID", path: "data.globalProjects" },
+  ]);
+  expect(refusedBy({ "application.sync.impersonation.enabled": "true" })).toMatchObject([
+    { code: "UNSUPPORTED_FIELD", path: "data[application.sync.impersonation.enabled]" },
+  ]);
+  expect(refusedBy({ "application.sync.impersonation.enabled": "false" })).toBeUndefined();
+});

@@ -1021,6 +1021,75 @@ describe("an operation that somebody asks for", () => {
   });
 });
 
+describe("a sync window", () => {
+  // Play begins at 00:16:40.
+  const closedFor = (duration: string) => [
+    {
+      ...PROJECT,
+      spec: {
+        ...PROJECT.spec,
+        syncWindows: [{ kind: "deny", schedule: "0 0 * * *", duration, applications: ["*"] }],
+      },
+    },
+  ];
+  const missing = [{ ...WEB, verdict: "Missing" as const }];
+
+  test("is waited for as long as the last verdict says, and then looked at anew", () => {
+    const play = new Play(application({}), closedFor("1h"));
+    play.passTo(missing);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.delay("windowDelay")).toBe(3_600_000 - play.now);
+    expect(play.status()["conditions"]).toMatchObject([
+      { type: "SyncWindowWarning", message: expect.stringContaining("until 1970-01-01T01:00:00Z") },
+    ]);
+    play.send({ type: "ApplicationUpdated", view: view(application({}), closedFor("30m")) });
+    play.fetched().rendered().compared(missing);
+    expect(play.delay("windowDelay")).toBe(1_800_000 - play.now);
+    play.fire("windowDelay");
+    expect(play.sync).toBe("OutOfSync");
+    play.compared(missing);
+    expect(play.sync).toBe("Syncing");
+    expect(play.context.syncCondition).toBeUndefined();
+  });
+
+  test("holds what somebody asks for even where nothing differs, as a running operation", () => {
+    const play = Play.synced({});
+    const operation = { sync: {}, initiatedBy: { username: "ada" } };
+    const raw = application({}, { operation, status: play.status() });
+    play.send({ type: "ApplicationUpdated", view: view(raw, closedFor("30m")) });
+    play
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.sync).toBe("Synced");
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Running", operation });
+    play.fire("windowDelay");
+    play
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live() }]);
+    expect(play.sync).toBe("Syncing");
+    expect(Date.parse(play.context.operation!.startedAt)).toBeGreaterThanOrEqual(1_800_000);
+  });
+
+  test("stops the drift of an app that heals itself from being put right at once", () => {
+    const play = Play.synced({ selfHeal: true });
+    const raw = application({ selfHeal: true }, { status: play.status() });
+    play.send({ type: "ApplicationUpdated", view: view(raw, closedFor("30m")) });
+    play
+      .fetched()
+      .rendered()
+      .compared([{ ...WEB, verdict: "Synced", live: live("20") }]);
+    play.told = [];
+    play.liveChanged();
+    expect(play.count("ApplyStep")).toBe(0);
+    play.compared([{ ...WEB, verdict: "Suspect", live: live("30") }]);
+    play.predicted([{ ...WEB, outcome: "differs", live: live("30") }]);
+    expect(play.sync).toBe("OutOfSync");
+    expect(play.delay("windowDelay")).toBe(1_800_000 - play.now);
+  });
+});
+
 describe("a restart", () => {
   const running = (over: Record<string, unknown> = {}) =>
     application(
