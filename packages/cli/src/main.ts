@@ -211,6 +211,29 @@ about(app.command("wait <names...>").description("until they are Synced, Healthy
   .addOption(timeout())
   .action(async (names, options) => (await import("./commands/app-wait.ts")).appWait(names, options));
 
+const actions = app
+  .command("actions")
+  .description("what may be done to an Application's objects: list, run")
+  .helpCommand(false);
+
+const onObjects = (command: Command) =>
+  about(command)
+    .requiredOption("--kind <kind>", "of the object")
+    .option("--group <group>", "of the kind, where several have it")
+    .option("--namespace <namespace>", "of the object")
+    .option("--resource-name <name>", "of the object")
+    .addOption(timeout("30s"));
+
+onObjects(actions.command("list <name>").description("which actions its objects of a kind have")).action(
+  async (name, options) => (await import("./commands/app-actions.ts")).appActionsList(name, options),
+);
+
+onObjects(actions.command("run <name> <action>").description("have it done to one object"))
+  .option("--param <name=value...>", "what the action wants to know")
+  .action(async (name, action, options) =>
+    (await import("./commands/app-actions.ts")).appActionsRun(name, action, options),
+  );
+
 // `driftless … | head`: whoever reads has gone, which is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(EXIT.ok);

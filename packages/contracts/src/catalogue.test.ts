@@ -22,6 +22,7 @@ const sample: Record<string, unknown> = {
   to: "OutOfSync",
   object: key,
   outcome: "woken",
+  asked: { namespace: "argocd", name: "guest.book", requestId: "r", resource: { kind: "Deployment" } },
 };
 
 const matches = (filter: string, subject: string): boolean => {

@@ -6,13 +6,14 @@ import * as render from "./pipeline/3-render.ts";
 import * as diff from "./pipeline/4-diff.ts";
 import * as sync from "./pipeline/5-sync.ts";
 import * as application from "./pipeline/6-application.ts";
+import * as actions from "./actions.ts";
 
 function isDefinition(value: unknown): value is MessageDefinition {
   return typeof value === "object" && value !== null && "subject" in value && "schema" in value && "kind" in value;
 }
 
 export const MESSAGES: ReadonlyMap<string, MessageDefinition> = new Map(
-  [refresh, fetch, render, diff, sync, application]
+  [refresh, fetch, render, diff, sync, application, actions]
     .flatMap((hop) => Object.values(hop))
     .filter(isDefinition)
     .map((definition) => [definition.name, definition]),

@@ -95,6 +95,15 @@ export const STREAMS = {
     bytesMax: 256 * MIB,
     messagesPerSubjectMax: 1,
   },
+  actions: {
+    name: "ACTIONS",
+    description: "Actions on objects that somebody asked for, and what came of them",
+    subjects: [subject("action", ">")],
+    retention: "limits",
+    maxAgeMs: 7 * 24 * 60 * MINUTE,
+    bytesMax: 64 * MIB,
+    duplicateWindowMs: 2 * MINUTE,
+  },
   quarantine: {
     name: "QUARANTINE",
     description: "Messages set aside: broken ones, and those that failed five times",

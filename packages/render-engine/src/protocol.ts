@@ -5,6 +5,7 @@
 //
 // File contents and manifests are raw bytes: nothing is base64, and no manifest passes through a JavaScript number.
 import { hash } from "node:crypto";
+import type { ResourceAction } from "@driftless/contracts/actions";
 import type { FailureCode } from "@driftless/contracts/failure";
 import type { HealthStatus } from "@driftless/contracts/identity";
 
@@ -308,14 +309,6 @@ export interface ActionsQuestion {
   scripts: readonly LuaScript[];
   object: unknown;
   timeoutMs: number;
-}
-
-export interface ResourceAction {
-  name: string;
-  disabled?: boolean;
-  displayName?: string;
-  iconClass?: string;
-  params?: { name: string; type?: string; default?: string }[];
 }
 
 export type ActionsOutcome = { kind: "actions"; actions: ResourceAction[] } | EngineFailure;

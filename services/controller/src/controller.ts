@@ -39,7 +39,7 @@ import { StepApplied, StepFailed, StepPredicted } from "@driftless/contracts/pip
 import { ApplicationObserved } from "@driftless/contracts/pipeline/6-application";
 import { AppProject } from "@driftless/contracts/project";
 import { STREAMS } from "@driftless/contracts/streams";
-import { fetchPartitionOf, shardOf } from "@driftless/contracts/subject";
+import { fetchPartitionOf, shardOf, subject } from "@driftless/contracts/subject";
 import { whyNotBesideArgoCd } from "@driftless/kube/argo-cd";
 import type { Clusters } from "@driftless/kube/clusters";
 import { CONFIG_MAPS, type KubeObject } from "@driftless/kube/resource";
@@ -49,6 +49,7 @@ import type { Clock } from "@driftless/process/clock";
 import { ConfigError, type Config } from "@driftless/process/config";
 import type { Service } from "@driftless/process/start";
 import type { Logger, Registry } from "@driftless/process/telemetry";
+import { createActions } from "./actions.ts";
 import { createAdmission } from "./admission.ts";
 import { createClusterBook, stillHolds } from "./cluster-book.ts";
 import type { Effect } from "./application/effects.ts";
@@ -133,6 +134,7 @@ class Controller implements Service {
   private stopped = false;
   private started = false;
   private readonly host;
+  private readonly actions;
   private readonly writer;
   private readonly projects;
   private readonly admission;
@@ -171,6 +173,14 @@ class Controller implements Service {
           onRead: (object) => this.told(object, true),
           onWrite: (outcome) => this.meter.write(outcome),
         });
+    this.actions = createActions({
+      clock,
+      contextOf: ({ namespace, name }) => {
+        const uid = this.uids.get(appText({ namespace, name }));
+        return uid === undefined ? undefined : this.host.contextOf(uid);
+      },
+      publish: (definition, message) => this.publish(definition, message),
+    });
     this.meter = controllerMetrics(metrics, {
       apps: () => this.host.uids().length,
       active: () => this.admission.active,
@@ -189,6 +199,12 @@ class Controller implements Service {
     this.shards = ownedShards(this.replicas);
     this.facts = [
       await follow(bus, { stream: STREAMS.facts, filters: FACT_FILTERS, handlers: this.factHandlers(), from: "new" }),
+      await follow(bus, {
+        stream: STREAMS.actions,
+        filters: [subject("action", "*", "*", "requested")],
+        handlers: this.actions.requests,
+        from: "new",
+      }),
     ];
     await this.listen();
     this.unsubscribe.push(this.replicas.onChange(() => this.ownershipChanged()));
@@ -472,6 +488,7 @@ class Controller implements Service {
         filters: resultFilters(shards),
         handlers: [
           ...ANSWERS.map((definition) => this.answerHandler(definition)),
+          ...this.actions.answers,
           on(ClusterDescribed, async (message) => {
             const changed = message.cluster && this.clusters.changed(message.cluster);
             this.clusters.answered(message);

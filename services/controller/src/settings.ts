@@ -46,6 +46,7 @@ const HONOURED_PREFIXES = [
   // Of these the differ and the syncer know themselves.
   "resource.customizations.health.",
   "resource.customizations.useOpenLibs.",
+  "resource.customizations.actions.",
   // A watch event that changes nothing of what was applied refreshes nothing, whatever is written here.
   "resource.customizations.ignoreResourceUpdates.",
 ];

@@ -29,6 +29,7 @@ import type { Engine } from "@driftless/render-engine/engine";
 import { createLimit, type Limit } from "@driftless/process/limits";
 import type { Service } from "@driftless/process/start";
 import { Counter, Histogram, type Logger, type Registry } from "@driftless/process/telemetry";
+import { actionHandlers } from "./actions.ts";
 import { createNamespace, execute, type Executed } from "./execute.ts";
 import type { Execution } from "./execution.ts";
 import { predictHook, releaseHook } from "./hooks.ts";
@@ -45,7 +46,7 @@ export interface SyncerContext {
   metrics: Registry;
   config: Config;
   clusters: Clusters;
-  engine: Pick<Engine, "jq" | "health">;
+  engine: Pick<Engine, "jq" | "health" | "actions" | "action">;
 }
 
 type Predict = MessageOf<typeof PredictStep>;
@@ -120,9 +121,18 @@ export async function startSyncer(context: SyncerContext): Promise<Service> {
     await bus.publish(StepApplied, { app, requestId, shard, tookMs, operationId, ...outcome.value });
   };
 
+  const actions = actionHandlers({
+    ...context,
+    customizations,
+    withStep: (command, perform) =>
+      withStep(syncer, { ...command, purpose: "release" }, async (step) => ({
+        kind: "ok",
+        value: await perform(step),
+      })),
+  });
   const work = await consumeWork(bus, {
     durables: [workDurable("sync", "now"), workDurable("sync", "bulk")],
-    handlers: [on(PredictStep, predict), on(ApplyStep, apply)],
+    handlers: [on(PredictStep, predict), on(ApplyStep, apply), ...actions],
     concurrency: config.concurrency,
     onPoison: async (name, message) => {
       const schema = name === ApplyStep.name ? ApplyStep.schema : PredictStep.schema;

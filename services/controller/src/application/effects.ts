@@ -59,7 +59,7 @@ function target(context: Context, manifestsDigest: string): Target {
   };
 }
 
-function bareTarget(context: Context, manifestsDigest: string): Target {
+export function bareTarget(context: Context, manifestsDigest: string): Target {
   const desired = (context.view.desired ?? context.former)!;
   return {
     destination: desired.destination,
