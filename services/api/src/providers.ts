@@ -62,12 +62,16 @@ const commit = z.string().max(64).optional();
 /** Few push as many refs at once; who does has every ref looked at. */
 const changes = <Change extends z.ZodType>(change: Change) => z.array(change).min(1).max(1000);
 
+/** Over SSH a server may have another host, or lack the folder that it has over http. */
+const sshUrl = url.optional().catch(undefined);
+const GitRepository = z.object({ clone_url: url.optional(), html_url: url, ssh_url: sshUrl });
+
 // z.object drops what is not named, `__proto__` among it, so nothing else of a foreign body gets any further.
 const GithubPush = z.object({
   ref,
   before: commit,
   after: commit,
-  repository: z.object({ clone_url: url.optional(), html_url: url }),
+  repository: GitRepository,
 });
 const GithubPackage = z.object({
   action: z.string(),
@@ -84,13 +88,13 @@ const GithubPackage = z.object({
 const GogsRef = z.object({
   ref,
   ref_type: z.enum(["branch", "tag"]),
-  repository: z.object({ clone_url: url.optional(), html_url: url }),
+  repository: GitRepository,
 });
 const GitlabPush = z.object({
   ref,
   before: commit,
   after: commit,
-  project: z.object({ git_http_url: url.optional(), web_url: url }),
+  project: z.object({ git_http_url: url.optional(), web_url: url, git_ssh_url: sshUrl }),
 });
 const GitlabSystem = z.object({ event_name: z.string() });
 const AzureEvent = z.object({ eventType: z.string().max(256) });
@@ -132,9 +136,14 @@ const HarborPush = z.object({
 });
 const GenericPush = z.object({ repoURL: url, ref: ref.optional(), before: commit, after: commit });
 
+const urlsOf = ({ clone_url, html_url, ssh_url }: z.output<typeof GitRepository>): string[] => [
+  clone_url ?? html_url,
+  ...(ssh_url ? [ssh_url] : []),
+];
+
 function pushOf(body: unknown): Pushed {
   const { repository, ...push } = GithubPush.parse(body);
-  return { repoURLs: [repository.clone_url ?? repository.html_url], refs: [push] };
+  return { repoURLs: urlsOf(repository), refs: [push] };
 }
 
 function packageOf(body: unknown): Pushed | "nothing" {
@@ -147,7 +156,8 @@ function packageOf(body: unknown): Pushed | "nothing" {
 
 function gitlabPush(body: unknown): Pushed {
   const { project, ...push } = GitlabPush.parse(body);
-  return { repoURLs: [project.git_http_url ?? project.web_url], refs: [push] };
+  const { git_http_url = project.web_url, git_ssh_url } = project;
+  return { repoURLs: [git_http_url, ...(git_ssh_url ? [git_ssh_url] : [])], refs: [push] };
 }
 
 function bitbucketPush(body: unknown): Pushed {
@@ -199,7 +209,7 @@ export const RULES: Record<Provider, ProviderRules> = {
       if (event !== "create" && event !== "delete") return "unknown";
       const { ref: name, ref_type, repository } = GogsRef.parse(body);
       const folder = ref_type === "tag" ? "refs/tags/" : "refs/heads/";
-      return { repoURLs: [repository.clone_url ?? repository.html_url], refs: [{ ref: folder + name }] };
+      return { repoURLs: urlsOf(repository), refs: [{ ref: folder + name }] };
     },
   },
   github: {

@@ -96,6 +96,22 @@ describe("what a webhook says", () => {
     expect(read({ "x-gogs-event": "create" }, body)).toMatchObject({ pushes: [{ ref: "refs/tags/v2" }] });
   });
 
+  test("a server that is elsewhere over SSH is told by both names, one that is not by one", () => {
+    const named = (repository: object) => {
+      const outcome = read({ "x-gitea-event": "push" }, { ...githubPush, repository });
+      return outcome.kind === "push" ? outcome.pushes.map(({ repoURL }) => repoURL) : outcome;
+    };
+    const clone_url = "https://example.com/git/acme/shop.git";
+    const html_url = "https://example.com/git/acme/shop";
+    const ssh_url = "git@git.example.com:acme/shop.git";
+    expect(named({ clone_url, html_url, ssh_url })).toEqual([clone_url, ssh_url]);
+    const both = { ...githubPush.repository, ssh_url: "git@github.com:acme/shop.git" };
+    expect(named(both)).toEqual([githubPush.repository.clone_url]);
+    // What is beside the point does not stop what is not.
+    for (const odd of [null, 7, "nonsense", "x".repeat(5_000)])
+      expect(named({ clone_url, html_url, ssh_url: odd })).toEqual([clone_url]);
+  });
+
   test("Bitbucket Cloud: each branch and tag of the push, created or deleted", () => {
     const target = { hash: sha };
     const change = (type: string, name: string) => ({ type, name, target });

@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { PushReceived } from "@driftless/contracts/pipeline/1-refresh";
+import { canonicalRepository } from "@driftless/contracts/repository";
 import { z } from "zod";
 import { providerOf, RULES, SECRET_KEYS, type Provider, type Pushed, type WebhookSecrets } from "./providers.ts";
 import { first, type Headers } from "./signatures.ts";
@@ -41,9 +42,14 @@ export function readWebhook(headers: Headers, body: Uint8Array, secrets: Webhook
   if (read === "nothing") return { kind: "nothing", provider, event };
   if ("problem" in read) return refused(400, read.problem);
 
-  const repoURLs = read.repoURLs.map(withoutCredentials);
-  if (repoURLs.length === 0 || repoURLs.some((url) => url === undefined))
-    return refused(400, "the repository's URL is not one");
+  const [main, ...others] = read.repoURLs.map(withoutCredentials);
+  if (main === undefined) return refused(400, "the repository's URL is not one");
+  // Two spellings of one place are one push.
+  const repoURLs = [main];
+  for (const other of others) {
+    const isNew = other && repoURLs.every((one) => canonicalRepository(one) !== canonicalRepository(other));
+    if (isNew) repoURLs.push(other);
+  }
   for (const { ref, before, after } of read.refs) {
     if (ref !== undefined && !isRefName(ref)) return refused(400, "the ref's name is not one");
     for (const commit of [before, after]) {
@@ -54,7 +60,7 @@ export function readWebhook(headers: Headers, body: Uint8Array, secrets: Webhook
   const refs = read.refs.length > REFS_MAX ? [{}] : read.refs;
   const pushes = repoURLs.flatMap((repoURL) =>
     refs.map(({ ref, before, after }: Pushed["refs"][number]) => ({
-      repoURL: repoURL!,
+      repoURL,
       // A short name could be a branch or a tag: without a ref every ref of the repository is looked at.
       ref: ref?.startsWith("refs/") ? ref : undefined,
       before,

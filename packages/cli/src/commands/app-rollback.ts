@@ -33,8 +33,7 @@ export async function appRollback(text: string, id: number | undefined, options:
       return {
         operation: {
           sync: {
-            revision: entry.revision,
-            source: entry.source,
+            ...deployed(entry),
             ...(options.prune && { prune: true }),
             ...(options.dryRun && { dryRun: true }),
             syncOptions: app.spec?.syncPolicy?.syncOptions ?? [],
@@ -49,11 +48,15 @@ export async function appRollback(text: string, id: number | undefined, options:
   });
 }
 
+/** Of one source, or of several. */
+const deployed = ({ source, revision, sources, revisions }: HistoryEntry): object =>
+  sources ? { sources, revisions } : { source, revision };
+
 /** Without an id the one before the newest, as Argo CD takes it. */
 export function entryOf(app: Application, id: number | undefined): HistoryEntry {
   const history = app.status?.history ?? [];
   const entry = id === undefined ? history.at(-2) : history.find((one) => one.id === id);
-  if (entry?.source && entry.revision) return entry;
+  if (entry && ((entry.source && entry.revision) || (entry["sources"] && entry["revisions"]))) return entry;
   const ids = history.map((one) => one.id).join(", ");
   const what = id === undefined ? "nothing was deployed before the newest" : `there is no entry ${id} in its history`;
   throw new CliError(`${app.metadata.name}: ${what}; it has ${ids || "none"} (\`driftless app history\` shows them)`);
