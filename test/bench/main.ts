@@ -1,4 +1,4 @@
-// npm run bench -- --apps N [--rows cold,push-all,push-one,drift,idle] [--samples N] [--json FILE]
+// npm run bench -- --apps N [--rows NAMES] [--samples N] [--idle-seconds N] [--json FILE]
 // The bare loop and Driftless in one run, as ratios (DESIGN §9); a plain program that ends by itself.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -8,7 +8,9 @@ import Table from "cli-table3";
 import { startWorld } from "../harness/world.ts";
 import { repositoryFiles } from "./apps.ts";
 import { bareLoop, prepareBareApplications } from "./bare.ts";
+import { fetchRows } from "./git-fetch.ts";
 import { createProgress } from "./progress.ts";
+import { render } from "./render.ts";
 import {
   APPLICATIONS,
   applicationSpec,
@@ -23,23 +25,51 @@ import {
   pushOne,
   watchObjects,
 } from "./rows.ts";
+import { sources } from "./sources.ts";
 
-const ROWS = { cold, "push-all": pushAll, "push-one": pushOne, drift, idle } satisfies Record<
+/** Rows that need a cluster, in the order in which they are measured. */
+const WORLD_ROWS = { cold, "push-all": pushAll, "push-one": pushOne, drift, idle, sources } satisfies Record<
   string,
   (bench: Bench) => Promise<BenchRow[]>
 >;
+type Alone = Pick<Bench, "samples" | "progress">;
+const ROWS_ALONE = { render, fetch: fetchRows } satisfies Record<string, (bench: Alone) => Promise<BenchRow[]>>;
 
-const HELP = `npm run bench -- [--apps N] [--rows ${Object.keys(ROWS).join(",")}] [--samples N] [--idle-seconds N] [--json FILE]
+const WHAT = {
+  render: "a small Helm and a small Kustomize app, rendered and from the key, against starting helm and kustomize",
+  fetch: "the first fetch of 50,000 files, and a push to one of 10,000, against git fetch --depth 1",
+  cold: "N Applications of four objects each are created, until all are Synced",
+  "push-all": "one push changes every app",
+  "push-one": "one push changes one app, until the object is changed and until the status says so",
+  drift: "somebody changes one object, until it is healed",
+  idle: "CPU, writes and memory while nothing happens",
+  sources: "N Applications of N/5 charts and N/5 overlays, cold",
+} satisfies Record<keyof typeof WORLD_ROWS | keyof typeof ROWS_ALONE, string>;
+type Row = keyof typeof WHAT;
 
-Measures Driftless against a bare loop on the same machine in the same run. "cold" always runs first, because
-the other rows need its apps. Takes a few minutes at 1,000 apps; ends by itself; Ctrl-C cleans up.`;
+const HELP = `npm run bench -- [--apps N] [--rows NAMES] [--samples N] [--idle-seconds N] [--json FILE]
+
+Measures Driftless against a bare loop that does exactly what the row needs, on the same machine in the same run.
+All rows are measured unless --rows names some, separated by commas:
+
+${Object.entries(WHAT)
+  .map(([name, what]) => `  ${name.padEnd(9)} ${what}`)
+  .join("\n")}
+
+  --apps          100 unless given
+  --samples       of push-one, drift, and starts of a real program for render; 30 unless given
+  --idle-seconds  30 unless given
+  --json          writes the figures with commit and machine
+
+cold is measured before any of the rows below it, because they need its apps; render and fetch need no cluster.
+Takes a few minutes at 1,000 apps; ends by itself; Ctrl-C cleans up.`;
 
 function parseOptions() {
   try {
     const { values } = parseArgs({
       options: {
         apps: { type: "string", default: "100" },
-        rows: { type: "string", default: Object.keys(ROWS).join(",") },
+        rows: { type: "string", default: Object.keys(WHAT).join(",") },
         samples: { type: "string", default: "30" },
         "idle-seconds": { type: "string", default: "30" },
         json: { type: "string" },
@@ -57,14 +87,14 @@ function parseOptions() {
       return value;
     };
     const rows = values.rows.split(",").map((name) => name.trim());
-    const unknown = rows.find((name) => !(name in ROWS));
+    const unknown = rows.find((name) => !Object.hasOwn(WHAT, name));
     if (unknown !== undefined)
-      throw new Error(`--rows: no row "${unknown}"; there are ${Object.keys(ROWS).join(", ")}`);
+      throw new Error(`--rows: no row "${unknown}"; there are ${Object.keys(WHAT).join(", ")}`);
     return {
       apps: number("apps", 20_000),
       samples: number("samples", 1_000),
       idleSeconds: number("idle-seconds", 3_600),
-      rows: rows as (keyof typeof ROWS)[],
+      rows: rows as Row[],
       json: values.json,
     };
   } catch (error) {
@@ -76,7 +106,25 @@ function parseOptions() {
 const options = parseOptions();
 const progress = createProgress();
 
+const isAlone = (name: Row): name is keyof typeof ROWS_ALONE => name in ROWS_ALONE;
+
 async function measure(): Promise<BenchRow[]> {
+  const measured: BenchRow[] = [];
+  const note = (rows: BenchRow[]): void => {
+    progress.clear();
+    for (const row of rows) console.log(oneLine(row));
+    measured.push(...rows);
+  };
+  const show = (what: string, done: number, total: number): void => progress.show(what, done, total);
+  for (const name of options.rows.filter(isAlone)) {
+    note(await ROWS_ALONE[name]({ samples: options.samples, progress: show }));
+  }
+  const inWorld = Object.keys(WORLD_ROWS).filter((name) => options.rows.includes(name as Row));
+  if (inWorld.length > 0) await measureWorld(new Set(["cold", ...inWorld]) as Set<keyof typeof WORLD_ROWS>, note);
+  return measured;
+}
+
+async function measureWorld(names: Set<keyof typeof WORLD_ROWS>, note: (rows: BenchRow[]) => void): Promise<void> {
   await using world = await startWorld({
     onProgress: ({ what, done, total }) => progress.show(what, done, total),
     env: { DRIFTLESS_LOG_LEVEL: "warn" },
@@ -100,15 +148,8 @@ async function measure(): Promise<BenchRow[]> {
       commit: (files, message) => world.git.commitFiles("bench", files, message),
       progress: (what, done, total) => progress.show(what, done, total),
     };
-    const measured: BenchRow[] = [];
-    for (const name of new Set<keyof typeof ROWS>(["cold", ...options.rows])) {
-      const rows = await ROWS[name](bench);
-      progress.clear();
-      for (const row of rows) console.log(oneLine(row));
-      measured.push(...rows);
-    }
+    for (const name of names) note(await WORLD_ROWS[name](bench));
     stop();
-    return measured;
   } finally {
     await bare.close();
   }
