@@ -164,7 +164,7 @@ func compareCase(t *testing.T, file string, real func(t *testing.T, root string,
 
 func eachCase(t *testing.T, kind string, real func(*testing.T, string, *job, differentialCase) []byte) {
 	files, err := filepath.Glob("testdata/" + kind + "/*.txt")
-	if err != nil || len(files) < 20 {
+	if err != nil || len(files) < 30 {
 		t.Fatalf("%d cases, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -185,7 +185,11 @@ func helmArguments(t *testing.T, root string, j *job, options differentialCase) 
 	if o.Namespace != "" {
 		namespace = o.Namespace
 	}
-	args := []string{"template", ".", "--name-template", name, "--kube-version", plainVersion(options.KubeVersion)}
+	kubeVersion := options.KubeVersion
+	if o.KubeVersion != "" {
+		kubeVersion = o.KubeVersion
+	}
+	args := []string{"template", ".", "--name-template", name, "--kube-version", plainVersion(kubeVersion)}
 	if namespace != "" {
 		args = append(args, "--namespace", namespace)
 	}

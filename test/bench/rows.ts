@@ -187,7 +187,7 @@ const MINUTE = 60_000;
 
 /** Row 1: Applications created → all Synced with status written. */
 export async function cold(bench: Bench): Promise<BenchRow[]> {
-  const { bare, apps, world } = bench;
+  const { bare, apps } = bench;
   const each = (work: (index: number) => Promise<void>) => bare.each(apps, work);
   const objects = (index: number) =>
     appObjects(index, FIRST_IMAGE).map(({ collection, object }) => ({
