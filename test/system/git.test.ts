@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -255,6 +255,72 @@ describe("objects", () => {
     expect(small.held().objects).toBe(0);
     const few = open(url, { http: { responseBytesMax: 200 } });
     expect(codeOf(await few.fetchCommits([sha!]))).toBe("FETCH_LIMIT");
+  });
+});
+
+describe("repositories made to do harm", () => {
+  const object = async (name: string, type: string, bytes: Buffer) =>
+    (
+      await runGit(join(dir, `${name}.git`), ["hash-object", "-w", "-t", type, "--stdin", "--literally"], [bytes])
+    ).trim();
+  const commitOf = (name: string, tree: string) =>
+    git(name, "-c", "user.name=t", "-c", "user.email=t@t", "commit-tree", "-m", "m", tree);
+  const entry = (mode: string, at: string, oid: string) =>
+    Buffer.concat([Buffer.from(`${mode} ${at}\0`), Buffer.from(oid, "hex")]);
+
+  test.each(["..", ".", ".git", ".GIT", "a/b", "a\\b", ".git::$INDEX_ALLOCATION"])(
+    "an entry named %s is FETCH_CORRUPT, and the next fetch is clean",
+    async (bad) => {
+      const name = fresh();
+      const { url, sha } = await server.createRepository(name, { "app/a.yaml": "one" });
+      const blob = await object(name, "blob", Buffer.from("evil"));
+      const app = await object(name, "tree", entry("100644", bad, blob));
+      const evil = await commitOf(name, await object(name, "tree", entry("40000", "app", app)));
+      await server.setRef(name, "refs/heads/evil", evil);
+      const { repository } = own(open(url));
+      expect(codeOf(await repository.bundle(evil, "app"))).toBe("FETCH_CORRUPT");
+      expect(await files(repository, sha!, "app")).toEqual(["app/a.yaml file one"]);
+    },
+  );
+
+  test("a ref that is a file, and a tag of a tag of a tag without end, are no commits", async () => {
+    const name = fresh();
+    const { url, sha } = await server.createRepository(name, { "app/a.yaml": "one" });
+    await server.setRef(name, "refs/tags/file", await object(name, "blob", Buffer.from("x")));
+    let tag = sha!;
+    for (let n = 0; n < 20; n += 1) {
+      const type = n === 0 ? "commit" : "tag";
+      tag = await object(
+        name,
+        "tag",
+        Buffer.from(`object ${tag}\ntype ${type}\ntag t${n}\ntagger t <t> 0 +0000\n\nm\n`),
+      );
+    }
+    const { repository } = own(open(url));
+    const given = value(await repository.resolve("file", "latest", cause));
+    expect(codeOf(await repository.bundle(given.commit, "app"))).toBe("REVISION_NOT_FOUND");
+    expect(codeOf(await repository.bundle(tag, "app"))).toBe("REVISION_NOT_FOUND");
+    expect(await files(repository, sha!, "app")).toEqual(["app/a.yaml file one"]);
+  });
+
+  test("directories hundreds deep are FETCH_LIMIT where they are asked for, and nothing elsewhere", async () => {
+    const { url, sha } = await server.createRepository(fresh(), {
+      "app/a.yaml": "one",
+      [`deep/${"d/".repeat(300)}x`]: "x",
+    });
+    const { repository } = own(open(url));
+    const deep = await repository.bundle(sha!, "deep");
+    expect(deep).toMatchObject({ kind: "failed", failure: { code: "FETCH_LIMIT", which: "depth" } });
+    expect(await files(repository, sha!, "app")).toEqual(["app/a.yaml file one"]);
+  });
+
+  test("a hundred thousand refs are listed, and lead where they say", async () => {
+    const name = fresh();
+    const { url, sha } = await server.createRepository(name, { "app/a.yaml": "one" });
+    const lines = Array.from({ length: 100_000 }, (_, n) => `${sha} refs/tags/v0.0.${n}\n`).join("");
+    await writeFile(join(dir, `${name}.git`, "packed-refs"), lines);
+    const { repository } = own(open(url));
+    expect(value(await repository.resolve("v0.0.99999", "latest", cause)).commit).toBe(sha);
   });
 });
 
