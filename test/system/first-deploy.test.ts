@@ -205,10 +205,10 @@ describe("an Application without automation", () => {
     await world.applications.create({ name: "unbuilt", repoURL: url, path: "app", automated: false });
     await world.applications.until("unbuilt", "OutOfSync", (a) => a.status?.sync?.status === "OutOfSync");
     await world.applications.patch("unbuilt", {
-      operation: { sync: { syncStrategy: { apply: { force: true } } } },
+      operation: { sync: { syncOptions: ["Novelty=true"] } },
     });
     const app = await world.applications.until("unbuilt", "Error", (a) => a.status?.operationState?.phase === "Error");
     expect(app.status?.operationState?.message).toContain("UNSUPPORTED_FIELD");
-    expect(app.status?.operationState?.message).toContain("operation.sync.syncStrategy.apply.force");
+    expect(app.status?.operationState?.message).toContain("operation.sync.syncOptions[Novelty=true]");
   });
 });

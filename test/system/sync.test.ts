@@ -557,7 +557,7 @@ describe("bad input", () => {
   test("what is not honoured yet is refused, each by its path", async () => {
     const app = await hops.app("unsupported");
     const hook = { annotations: { "argocd.argoproj.io/sync-options": "Nonsense=true" } };
-    const option = { annotations: { "argocd.argoproj.io/sync-options": "Replace=true" } };
+    const option = { annotations: { "argocd.argoproj.io/sync-options": "Replace=maybe" } };
     await app.render([configMap("one", {}, hook), configMap("two", {}, option)]);
     const { name, message } = await app.tryDiff();
     expect(name).toBe("DiffFailed");
