@@ -56,13 +56,25 @@ test("Replace=true writes an object whole: fields of others that Git does not na
   );
 });
 
-test("what is not drift in Git's fields is no reason to replace", async () => {
-  const files = { "a.yaml": asking(configMap("web"), "Replace=true") };
-  const world = await automated("addition", files);
+test("what Git sets is ours after a replacement, also what somebody had set to the same before: its drift is seen", async () => {
+  const text = (data: Record<string, string>) => asking(configMap("web", data), "Replace=true");
+  const world = await automated("same", { "a.yaml": text({ key: "1", gone: "1" }) });
+  await world.applications.synced("same");
+  await merge("same", "configmap", "web", { data: { more: "x" } });
+  const sha = await world.git.commitFiles("same", { "app/a.yaml": text({ key: "1", more: "x" }) }, "change");
+  await kubectl(world, "annotate", "-n", "argocd", "application", "same", "argocd.argoproj.io/refresh=normal");
+  await world.applications.synced("same", sha);
+  expect((await get("same", "configmap", "web")).data).toEqual({ key: "1", more: "x" });
+  await merge("same", "configmap", "web", { data: { more: "y" } });
+  await eventually("healed", async () => (await get("same", "configmap", "web")).data.more === "x");
+});
+
+test("a suspicion is no reason to replace: what others add where Git has an empty map stays", async () => {
+  const world = await automated("addition", { "a.yaml": asking(configMap("web", {}), "Replace=true") });
   await world.applications.synced("addition");
   await merge("addition", "configmap", "web", { data: { theirs: "1" } });
   await expectQuiet("addition", "configmap");
-  expect((await get("addition", "configmap", "web")).data).toEqual({ key: "value", theirs: "1" });
+  expect((await get("addition", "configmap", "web")).data).toEqual({ theirs: "1" });
 });
 
 test("a Namespace and a CRD are replaced in place, never made anew, whatever forces it", async () => {
