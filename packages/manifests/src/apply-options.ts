@@ -34,6 +34,7 @@ const USUALLY_TRUE = new Set(["Validate", "ClientSideApplyMigration"]);
 /** Of options as `name=value`; the first of a name counts. */
 export function applyOptionsIn(options: readonly string[]): ApplyOptions {
   const found: ApplyOptions = {};
+  if (options.length === 0) return found;
   for (const [name, member] of Object.entries(NAMES)) {
     const value = options
       .find((option) => option.startsWith(`${name}=`))

@@ -1125,6 +1125,18 @@ describe("a restart", () => {
     expect(play.last("ApplyStep")).toMatchObject({ operationId: "op-9", epoch: 7 });
   });
 
+  test("makes anew what every sync makes anew, but for what its record says is done", () => {
+    const syncResult = { revision: "d".repeat(40), resources: [{ ...WEB, status: "Synced" }, { ...CONFIG }] };
+    const remade = { verdict: "Synced" as const, live: live(), remade: true };
+    const play = new Play(running({ syncResult }))
+      .passTo([
+        { ...WEB, ...remade },
+        { ...CONFIG, ...remade },
+      ])
+      .recorded();
+    expect(play.last("ApplyStep")["apply"]).toEqual([{ ...CONFIG, live: live(), again: true }]);
+  });
+
   test("waits for the rest of the pause before the next attempt", () => {
     const finishedAt = new Date(1_000_000).toISOString();
     const play = new Play(running({ retryCount: 1, finishedAt })).passTo([{ ...WEB, verdict: "Missing" }]);
