@@ -316,6 +316,18 @@ describe("supervision", () => {
     });
   }
 
+  it("a Lua pattern that nothing can interrupt ends its child in seconds, and the next script is run", async () => {
+    const engine = engineWith();
+    const script = (text: string) => ({ script: text, openLibs: true, objects: [{}], timeoutMs: 100 });
+    const many = (part: string) => `("${part}"):rep(40)`;
+    const hopeless = `return { status = string.find(${many("a")}, ${many("a?")} .. ${many("a")} .. "b") }`;
+    expect(await engine.health(script(hopeless))).toMatchObject({ code: "RENDER_LIMIT", which: "time" });
+    expect(await engine.health(script("return { status = 'Healthy' }"))).toEqual({
+      kind: "healths",
+      healths: [{ status: "Healthy" }],
+    });
+  });
+
   it("E2: a child killed from outside during a job costs one more try", async () => {
     const program = onceBad("killed", "exec sleep 1000");
     const engine = engineWith({ binary: program });

@@ -117,6 +117,25 @@ describe("what comes next", () => {
     );
   });
 
+  test("is a wait on a status of an earlier spec, whether it is a good or a bad one", () => {
+    const of = (status: "Healthy" | "Degraded") =>
+      next([object("a", { health: { status, stale: true } }), object("b", { ...missing, wave: 1 })]);
+    expect(of("Healthy")).toBe("waiting for healthy state of apps/Deployment/a");
+    expect(of("Degraded")).toBe("waiting for healthy state of apps/Deployment/a");
+  });
+
+  test("is a wait while an object of many a kind is Degraded for a moment, and then failure", () => {
+    const widget = { ...object("a").key, group: "example.com", kind: "Widget" };
+    const objects = [
+      object("a", { key: widget, health: { status: "Degraded", message: "no" } }),
+      object("b", { ...missing, wave: 1 }),
+    ];
+    const waited = (graceOver: boolean) => next(objects, [], { waiting: { step: "Sync 0", since: 0, graceOver } });
+    expect(next(objects)).toBe("waiting for healthy state of example.com/Widget/a");
+    expect(waited(false)).toBe("waiting for healthy state of example.com/Widget/a");
+    expect(waited(true)).toMatch(/^Failed: .*example.com\/Widget\/a: no/);
+  });
+
   test("after a failed hook are the SyncFail hooks, and then that failure", () => {
     const pre = hook("pre", { state: "failed", message: "boom" });
     const sorry = hook("sorry", { phase: "SyncFail" });
