@@ -1,7 +1,8 @@
 // Applications of several sources: each rendered alone, all of them one desired state (contract §1, §4, §8).
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { ApplicationObject } from "../harness/applications.ts";
-import { configMap, eventually, kubectl, kubectlJson, push, useWorld } from "../harness/story.ts";
+import { configMap, eventually, kubectl, kubectlJson, push, run, useWorld } from "../harness/story.ts";
 import { operate } from "./sync.ts";
 
 const use = useWorld();
@@ -252,4 +253,41 @@ test("sources that make no sense are refused by the path of their field, one app
   }
   await atRevisions("good", [sha, sha, sha]);
   expect(await data("good")).toEqual({ key: "red" });
+});
+
+test("a pointer of Git LFS and a submodule are told by name where they would be read, and nothing is applied", async () => {
+  const { world } = use;
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"a".repeat(64)}\nsize 9\n`;
+  const some = await repository("contentless", {
+    "lfs/a.yaml": configMap("a"),
+    "lfs/big.yaml": pointer,
+    "recursing/a.yaml": configMap("a"),
+    "overlay/kustomization.yaml": "resources: [../recursing/module]\n",
+    "unread/a.yaml": configMap("a"),
+    "unread/logo.png": pointer,
+  });
+  const clone = join(world.home, "contentless");
+  const git = (...args: string[]) => run("git", ["-C", clone, "-c", "user.name=t", "-c", "user.email=t@t", ...args]);
+  await run("git", ["clone", "-q", some.url, clone]);
+  for (const folder of ["recursing", "unread"])
+    await git("update-index", "--add", "--cacheinfo", `160000,${"b".repeat(40)},${folder}/module`);
+  await git("commit", "-q", "-m", "submodules");
+  expect(await git("push", "-q", "origin", "HEAD:main")).toMatchObject({ code: 0 });
+  const recurse = { directory: { recurse: true } };
+  const refused: [string, Source, string][] = [
+    ["lfs", some.from("lfs"), "[RENDER_LFS_POINTER] lfs/big.yaml is a pointer of Git LFS, not the file itself."],
+    ["recursing", some.from("recursing", recurse), "[RENDER_SUBMODULE] recursing/module is a submodule"],
+    ["overlay", some.from("overlay"), "[RENDER_SUBMODULE] recursing/module is a submodule"],
+    ["within", some.from("recursing/module/app"), "[RENDER_SUBMODULE]"],
+  ];
+  for (const [name, source] of refused) await world.applications.create({ name, repoURL: "", path: "", source });
+  await world.applications.create({ name: "unread", repoURL: "", path: "", source: some.from("unread") });
+  for (const [name, , message] of refused) {
+    const app = await world.applications.until(name, "its condition", ({ status }) =>
+      Boolean(status?.conditions?.length),
+    );
+    expect(app.status!.conditions![0]!.message).toContain(message);
+    expect(app.status?.resources ?? []).toEqual([]);
+  }
+  await world.applications.synced("unread");
 });

@@ -91,6 +91,16 @@ export const FAILURE_CODES = {
     "Use built-in transformers, or make the chart a source of its own.",
   ),
   RENDER_PATH_DENIED: code("ComparisonError", false, "Keep every file that is read inside the repository."),
+  RENDER_LFS_POINTER: code(
+    "ComparisonError",
+    false,
+    "Commit the file itself instead of a pointer of Git LFS, or keep it out of what is rendered.",
+  ),
+  RENDER_SUBMODULE: code(
+    "ComparisonError",
+    false,
+    "Copy the submodule's files into the repository, or make its repository a source of its own.",
+  ),
   RENDER_LIMIT: code("ComparisonError", false, "The render went over the named limit; make the source smaller."),
   RENDER_FAILED: code("ComparisonError", true, "The render engine failed; it is tried again by itself."),
   PLUGIN_UNAVAILABLE: code(

@@ -27,6 +27,7 @@ import type { Engine } from "@driftless/render-engine/engine";
 import type { RenderJob, RenderOutcome, RenderReads } from "@driftless/render-engine/protocol";
 import { createApiVersions } from "./api-versions.ts";
 import { followPlugins } from "./declared-plugins.ts";
+import { contentless, readsWith } from "./contentless.ts";
 import { inputsOf } from "./inputs.ts";
 import { askPlugin, type PluginOutcome } from "./plugin.ts";
 import { renderKey } from "./render-key.ts";
@@ -109,6 +110,9 @@ export async function startRenderer(context: RendererContext): Promise<Service> 
       plugin = asked;
       outcome = await engine.render({ ...job, pluginOutput: asked.output });
     }
+    const lacked = outcome.kind === "rendered" || outcome.kind === "failed" ? contentless(files, outcome) : undefined;
+    if (lacked && "reads" in outcome)
+      return await failedWith(lacked, files, outcome.reads && readsWith(outcome.reads, lacked));
     switch (outcome.kind) {
       case "plugin":
         throw new Error("the engine asks for a plugin's output that it has");

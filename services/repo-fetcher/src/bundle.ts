@@ -44,6 +44,9 @@ export function planBundle(
 
   if (sourcePath !== undefined) {
     const source = entryAt(readTree, root, path);
+    const module = source?.kind === "tree" ? undefined : submoduleOn(readTree, root, path);
+    if (module)
+      throw new GitFailure("RENDER_SUBMODULE", `${JSON.stringify(sourcePath)} is in the submodule ${module.path}`);
     if (!source)
       throw new GitFailure("PATH_NOT_FOUND", `there is no directory ${JSON.stringify(sourcePath)} at this revision`);
     if (source.kind !== "tree")
@@ -59,8 +62,12 @@ export function planBundle(
     const wanted = normalizePath(extra);
     if (wanted === undefined) continue;
     const entry = entryAt(readTree, root, wanted);
-    if (!entry) plan.absent.push(wanted);
-    else {
+    if (!entry) {
+      plan.absent.push(wanted);
+      // So that whoever looked for it can say why it is not there.
+      const module = submoduleOn(readTree, root, wanted);
+      if (module) add(module.path, module.entry, 0);
+    } else {
       if (entry.kind === "tree") plan.complete.push(wanted);
       add(wanted, entry, 0);
     }
@@ -70,6 +77,17 @@ export function planBundle(
   function over(which: string, what: string): never {
     throw new GitFailure("FETCH_LIMIT", `the source ${JSON.stringify(path)} has more than ${what}`, { which });
   }
+}
+
+/** The submodule that a path leads to or into. */
+function submoduleOn(readTree: ReadTree, root: string, path: string): { path: string; entry: TreeEntry } | undefined {
+  const parts = path.split("/");
+  for (let n = 1; n <= parts.length; n++) {
+    const entry = entryAt(readTree, root, parts.slice(0, n).join("/"));
+    if (entry?.kind === "submodule") return { path: parts.slice(0, n).join("/"), entry };
+    if (entry?.kind !== "tree") return undefined;
+  }
+  return undefined;
 }
 
 /** The blobs a plan needs; a submodule has none. */
