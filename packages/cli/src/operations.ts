@@ -6,7 +6,7 @@ import type { Application, OperationField, ResourceResult } from "@driftless/con
 import type { KubeClient } from "@driftless/kube/client";
 import { getApplication, operationRunning, patchApplication, untilApplication, type AppName } from "./applications.ts";
 import { CliError, EXIT } from "./cli-error.ts";
-import { note, say, sayJson, sayTable, shortRevision, state, type Output } from "./output.ts";
+import { note, say, sayJson, sayTable, shortRevisions, state, type Output } from "./output.ts";
 
 /** Tells our operation from others. Not driftless.io/…: such entries are the record's own and are made anew. */
 const REQUEST_INFO = "driftless-request";
@@ -88,7 +88,7 @@ export function sayOutcome(name: AppName, done: Application, output: Output): vo
       ]),
     );
   }
-  const revision = shortRevision(operation?.syncResult?.revision);
+  const revision = shortRevisions(operation?.syncResult);
   say([name.name, state(operation?.phase), revision, operation?.message].filter(Boolean).join("  "));
   for (const { type, message } of done.status?.conditions ?? [])
     if (type === "SyncError" && message !== operation?.message) say(`  ${type}: ${message}`);

@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import Table from "cli-table3";
 import { InvalidArgumentError } from "commander";
+import type { ApplicationSource } from "@driftless/contracts/application";
 
 export const OUTPUTS = ["table", "wide", "json", "name"] as const;
 export type Output = (typeof OUTPUTS)[number];
@@ -71,6 +72,30 @@ export function sayTable(head: string[], rows: string[][]): void {
 
 export const shortRevision = (revision: string | undefined): string =>
   revision && /^[0-9a-f]{40,64}$/.test(revision) ? revision.slice(0, 7) : (revision ?? "");
+
+/** Of an Application of several sources all of them, in their order. */
+export const shortRevisions = (at: { revision?: string; revisions?: string[] } | undefined): string =>
+  at?.revisions?.length ? at.revisions.map(shortRevision).join(" ") : shortRevision(at?.revision);
+
+/** Repository, path or chart, and revision of each source; of one that only lends its files its name. */
+export function sourceColumns(
+  of: { source?: ApplicationSource; sources?: ApplicationSource[] } | undefined,
+): [string, string, string][] {
+  const sources = of?.sources?.length ? of.sources : [of?.source ?? {}];
+  return sources.map(({ repoURL = "", path, chart, targetRevision, ref }) => [
+    repoURL,
+    path ?? chart ?? (ref ? `$${ref}` : ""),
+    targetRevision || "HEAD",
+  ]);
+}
+
+/** The same, for a table of one line for each Application. */
+export const joinedColumns = (of: Parameters<typeof sourceColumns>[0]): string[] =>
+  [0, 1, 2].map((n) =>
+    sourceColumns(of)
+      .map((columns) => columns[n])
+      .join(" "),
+  );
 
 /** "3m", as kubectl writes ages. */
 export function age(iso: string | undefined, now: number): string {

@@ -23,6 +23,10 @@ test("one line says when, which Application, from where to where, at which commi
   expect(text().split("\n")[0]).toMatch(/^\d\d:\d\d:00\.250 {2}guestbook {2}Synced → OutOfSync {2}at aaaaaaa$/);
 });
 
+test("of several sources all commits are shown", () => {
+  expect(text({ revision: undefined, revisions: ["a".repeat(40), "1.2.3"] })).toContain("at aaaaaaa 1.2.3\n");
+});
+
 test("an Application of another namespace is named with it", () => {
   expect(text({ app: { uid: "u", namespace: "team-a", name: "web", project: "p" } })).toContain("  team-a/web  ");
 });

@@ -1,7 +1,7 @@
 // A transition of an Application as people read it: one line, and below it what differs, why, and how long it took.
 import type { MessageOf } from "@driftless/contracts/message";
 import type { ApplicationChanged } from "@driftless/contracts/pipeline/6-application";
-import { paint, shortRevision, state } from "./output.ts";
+import { paint, shortRevision, shortRevisions, state } from "./output.ts";
 
 export type Transition = MessageOf<typeof ApplicationChanged>;
 
@@ -14,7 +14,7 @@ export function transitionText(t: Transition, options: { namespace: string }): s
   const move = t.from === t.to ? state(t.to) : `${state(t.from)} → ${state(t.to)}`;
   const facts = [
     t.health && state(t.health.status),
-    t.revision && paint("dim", `at ${shortRevision(t.revision)}`),
+    (t.revision || t.revisions) && paint("dim", `at ${shortRevisions(t)}`),
     t.operation && `${t.operation.automated ? "automated" : "manual"} sync ${state(t.operation.phase)}`,
   ].filter(Boolean);
   const lines = [`${paint("dim", timeOf(t.at))}  ${paint("bold", name)}  ${move}  ${facts.join(" · ")}`.trimEnd()];

@@ -65,6 +65,8 @@ describe("rollback", () => {
   test("goes to the entry named, else to the one before the newest", () => {
     expect(entryOf(app, 1).revision).toBe("r1");
     expect(entryOf(app, undefined).revision).toBe("r2");
+    const several = { id: 4, revisions: ["a", "b"], sources: [{ repoURL: "u" }, { repoURL: "v" }] };
+    expect(entryOf(application({ status: { history: [several] } }), 4)).toBe(several);
   });
 
   test("says which entries there are when there is none such", () => {

@@ -4,7 +4,7 @@ import type { Application } from "@driftless/contracts/application";
 import { appName, getApplication, refreshApplication } from "../applications.ts";
 import { EXIT } from "../cli-error.ts";
 import { namespaceOf, withBus, withCluster, type ConnectionOptions } from "../connection.ts";
-import { note, say, sayJson, shortRevision, state, type Output } from "../output.ts";
+import { note, say, sayJson, shortRevisions, state, type Output } from "../output.ts";
 import { objectLines, type Transition } from "../transition-text.ts";
 import { newestTransition } from "../transitions.ts";
 
@@ -36,17 +36,18 @@ export async function appDiff(text: string, options: DiffOptions): Promise<void>
   if (sync?.status === "OutOfSync") process.exitCode = EXIT.failed;
   else if (sync?.status !== "Synced") process.exitCode = EXIT.usage;
   // One of an earlier revision would show what is no longer so.
-  const told = transition && transition.revision === sync?.revision ? transition : undefined;
+  const told = transition && sync && shortRevisions(transition) === shortRevisions(sync) ? transition : undefined;
   if (options.output === "json") {
     return sayJson({
       sync: sync?.status ?? "Unknown",
       revision: sync?.revision,
+      revisions: sync?.revisions,
       resources: told?.resources ?? differing,
       conditions: app.status?.conditions ?? [],
     });
   }
-  if (sync?.status === "Synced") return note(`${name.name}: no differences at ${shortRevision(sync.revision)}`);
-  say(`${name.name}  ${state(sync?.status)}  ${shortRevision(sync?.revision)}   (live → desired)`);
+  if (sync?.status === "Synced") return note(`${name.name}: no differences at ${shortRevisions(sync)}`);
+  say(`${name.name}  ${state(sync?.status)}  ${shortRevisions(sync)}   (live → desired)`);
   for (const condition of app.status?.conditions ?? []) say(`    ${condition.type}: ${condition.message}`);
   if (told) return objectLines(told).forEach((line) => say(line));
   for (const resource of differing) {

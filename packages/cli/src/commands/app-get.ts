@@ -3,7 +3,7 @@ import type { Application } from "@driftless/contracts/application";
 import { systemClock } from "@driftless/process/clock";
 import { appName, getApplication, operationBegun } from "../applications.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
-import { age, paint, say, sayJson, sayTable, shortRevision, state, type Output } from "../output.ts";
+import { age, paint, say, sayJson, sayTable, shortRevisions, sourceColumns, state, type Output } from "../output.ts";
 
 export async function appGet(text: string, options: ConnectionOptions & { output: Output }): Promise<void> {
   const name = appName(text, await namespaceOf(options));
@@ -16,15 +16,11 @@ export async function appGet(text: string, options: ConnectionOptions & { output
 export function sayApplication(app: Application, wide: boolean): void {
   const { status, spec } = app;
   const now = systemClock.now();
-  const source = spec?.source;
   const automated = spec?.syncPolicy?.automated;
-  const field = (name: string, text: string | undefined) => text && say(`${`${name}:`.padEnd(14)}${text}`);
+  const field = (name: string, text: string | undefined) => text && say(`${(name && `${name}:`).padEnd(14)}${text}`);
   field("Name", `${app.metadata.namespace}/${app.metadata.name}`);
   field("Project", spec?.project || "default");
-  field(
-    "Source",
-    `${source?.repoURL ?? ""}  ${source?.path ?? source?.chart ?? ""}  ${source?.targetRevision || "HEAD"}`,
-  );
+  for (const [n, columns] of sourceColumns(spec).entries()) field(n === 0 ? "Source" : "", columns.join("  "));
   const destination = spec?.destination;
   field(
     "Destination",
@@ -33,7 +29,10 @@ export function sayApplication(app: Application, wide: boolean): void {
   const flags = automated && (["prune", "selfHeal", "allowEmpty"] as const).filter((flag) => automated[flag]);
   const automatic = automated && automated.enabled !== false;
   field("Sync policy", automatic ? ["automated", ...(flags ?? [])].join(", ") : "manual");
-  field("Sync", `${state(status?.sync?.status)}  ${status?.sync?.revision ?? ""}`);
+  field(
+    "Sync",
+    `${state(status?.sync?.status)}  ${(status?.sync?.revisions ?? [status?.sync?.revision ?? ""]).join(" ")}`,
+  );
   field("Health", [state(status?.health?.status), status?.health?.message].filter(Boolean).join("  "));
   field("Images", status?.summary?.images?.join(", "));
   for (const condition of status?.conditions ?? []) {
@@ -60,7 +59,7 @@ export function sayApplication(app: Application, wide: boolean): void {
     say();
     sayTable(
       ["ID", "DEPLOYED", "REVISION"],
-      history.map((h) => [String(h.id ?? ""), `${age(h.deployedAt, now)} ago`, shortRevision(h.revision)]),
+      history.map((h) => [String(h.id ?? ""), `${age(h.deployedAt, now)} ago`, shortRevisions(h)]),
     );
   }
 }
@@ -74,7 +73,7 @@ function sayOperation(app: Application, now: number): void {
   const when = operation.finishedAt
     ? `finished ${age(operation.finishedAt, now)} ago`
     : `running for ${age(operation.startedAt, now)}`;
-  const facts = [state(operation.phase), shortRevision(operation.syncResult?.revision), who, when];
+  const facts = [state(operation.phase), shortRevisions(operation.syncResult), who, when];
   say(`${"Operation:".padEnd(14)}${facts.filter(Boolean).join("  ")}`);
   if (operation.message) say(`${"".padEnd(14)}${operation.message}`);
 }

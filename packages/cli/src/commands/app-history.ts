@@ -3,7 +3,7 @@ import type { HistoryEntry } from "@driftless/contracts/application";
 import { systemClock } from "@driftless/process/clock";
 import { appName, getApplication } from "../applications.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
-import { age, note, say, sayJson, sayTable, shortRevision, type Output } from "../output.ts";
+import { age, joinedColumns, note, say, sayJson, sayTable, shortRevisions, type Output } from "../output.ts";
 
 export async function appHistory(text: string, options: ConnectionOptions & { output: Output }): Promise<void> {
   const name = appName(text, await namespaceOf(options));
@@ -18,15 +18,9 @@ export async function appHistory(text: string, options: ConnectionOptions & { ou
     history.map((entry) => [
       String(entry.id ?? ""),
       `${age(entry.deployedAt, systemClock.now())} ago`,
-      wide ? (entry.revision ?? "") : shortRevision(entry.revision),
+      wide ? (entry.revisions ?? [entry.revision ?? ""]).join(" ") : shortRevisions(entry),
       byOf(entry),
-      ...(wide
-        ? [
-            entry.source?.repoURL ?? "",
-            entry.source?.path ?? entry.source?.chart ?? "",
-            entry.source?.targetRevision || "HEAD",
-          ]
-        : []),
+      ...(wide ? joinedColumns(entry) : []),
     ]),
   );
 }

@@ -3,7 +3,7 @@ import type { Application } from "@driftless/contracts/application";
 import { systemClock } from "@driftless/process/clock";
 import { listApplications } from "../applications.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
-import { age, note, say, sayJson, sayTable, shortRevision, state, type Output } from "../output.ts";
+import { age, joinedColumns, note, say, sayJson, sayTable, shortRevisions, state, type Output } from "../output.ts";
 
 export async function appList(options: ConnectionOptions & { output: Output; selector?: string }): Promise<void> {
   const namespace = await namespaceOf(options);
@@ -24,13 +24,12 @@ export async function appList(options: ConnectionOptions & { output: Output; sel
 
 function row(app: Application, wide: boolean): string[] {
   const { status, spec } = app;
-  const source = spec?.source;
   const destination = spec?.destination;
   const shown = [
     app.metadata.name,
     app.operation || status?.operationState?.phase === "Running" ? state("Syncing") : state(status?.sync?.status),
     state(status?.health?.status),
-    shortRevision(status?.sync?.revision),
+    shortRevisions(status?.sync),
     [...new Set((status?.conditions ?? []).map((condition) => codeOf(condition.message) ?? condition.type ?? ""))].join(
       ",",
     ),
@@ -38,14 +37,7 @@ function row(app: Application, wide: boolean): string[] {
   ];
   if (!wide) return shown;
   const where = `${destination?.name ?? destination?.server ?? ""}/${destination?.namespace ?? ""}`;
-  return [
-    ...shown,
-    spec?.project ?? "",
-    source?.repoURL ?? "",
-    source?.path ?? "",
-    source?.targetRevision ?? "HEAD",
-    where,
-  ];
+  return [...shown, spec?.project ?? "", ...joinedColumns(spec), where];
 }
 
 /** "[GIT_AUTH_FAILED] …" begins with it. */

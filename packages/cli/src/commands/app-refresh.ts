@@ -2,7 +2,7 @@
 import { appName, refreshApplication } from "../applications.ts";
 import { EXIT } from "../cli-error.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
-import { paint, say, sayJson, shortRevision, state, type Output } from "../output.ts";
+import { paint, say, sayJson, shortRevisions, state, type Output } from "../output.ts";
 
 export async function appRefresh(
   text: string,
@@ -16,6 +16,6 @@ export async function appRefresh(
   if (conditions.some((condition) => condition.type?.endsWith("Error"))) process.exitCode = EXIT.failed;
   if (options.output === "json") return sayJson(app);
   const { sync, health } = app.status ?? {};
-  say(`${app.metadata.name}  ${state(sync?.status)}  ${state(health?.status)}  ${shortRevision(sync?.revision)}`);
+  say(`${app.metadata.name}  ${state(sync?.status)}  ${state(health?.status)}  ${shortRevisions(sync)}`);
   for (const condition of conditions) say(paint("red", `  ${condition.type}: ${condition.message}`));
 }

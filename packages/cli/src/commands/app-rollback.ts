@@ -5,7 +5,7 @@ import { appName } from "../applications.ts";
 import { CliError } from "../cli-error.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
 import { requestOperation, showOperation } from "../operations.ts";
-import { note, shortRevision, type Output } from "../output.ts";
+import { note, shortRevisions, type Output } from "../output.ts";
 
 interface RollbackOptions extends ConnectionOptions {
   prune?: boolean;
@@ -27,7 +27,7 @@ export async function appRollback(text: string, id: number | undefined, options:
       const automated = app.spec?.syncPolicy?.automated;
       const pins = automated && automated.enabled !== false && !options.dryRun;
       const until = new Date(systemClock.now() + options.pin).toISOString();
-      told = `${name.name}: back to ${entry.id} (${shortRevision(entry.revision)})`;
+      told = `${name.name}: back to ${entry.id} (${shortRevisions(entry)})`;
       // Argo CD refuses it while syncs are automated: they would undo it at once. Here they wait.
       if (pins) told += `; it stays there until ${until}, or until its annotation ${PINNED_UNTIL} is removed`;
       return {
@@ -56,7 +56,7 @@ const deployed = ({ source, revision, sources, revisions }: HistoryEntry): objec
 export function entryOf(app: Application, id: number | undefined): HistoryEntry {
   const history = app.status?.history ?? [];
   const entry = id === undefined ? history.at(-2) : history.find((one) => one.id === id);
-  if (entry && ((entry.source && entry.revision) || (entry["sources"] && entry["revisions"]))) return entry;
+  if (entry && ((entry.source && entry.revision) || (entry.sources && entry.revisions))) return entry;
   const ids = history.map((one) => one.id).join(", ");
   const what = id === undefined ? "nothing was deployed before the newest" : `there is no entry ${id} in its history`;
   throw new CliError(`${app.metadata.name}: ${what}; it has ${ids || "none"} (\`driftless app history\` shows them)`);

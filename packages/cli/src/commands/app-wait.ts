@@ -2,7 +2,7 @@
 import type { Application } from "@driftless/contracts/application";
 import { appName, operationRunning, refreshPending, untilApplication } from "../applications.ts";
 import { namespaceOf, withCluster, type ConnectionOptions } from "../connection.ts";
-import { say, sayJson, shortRevision, state, type Output } from "../output.ts";
+import { say, sayJson, shortRevisions, state, type Output } from "../output.ts";
 
 interface WaitOptions extends ConnectionOptions {
   sync?: boolean;
@@ -31,7 +31,7 @@ export async function appWait(texts: string[], options: WaitOptions): Promise<vo
   if (options.output === "json") return sayJson(apps.length === 1 ? apps[0] : apps);
   for (const app of apps) {
     const { sync, health } = app.status ?? {};
-    say(`${app.metadata.name}  ${state(sync?.status)}  ${state(health?.status)}  ${shortRevision(sync?.revision)}`);
+    say(`${app.metadata.name}  ${state(sync?.status)}  ${state(health?.status)}  ${shortRevisions(sync)}`);
   }
 }
 
