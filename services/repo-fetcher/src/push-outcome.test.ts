@@ -80,6 +80,12 @@ describe("what came of a push", () => {
     expect(told).toMatchObject({ outcome: "failed", why: "[GIT_UNREACHABLE] no answer" });
   });
 
+  test("credentials in the URL of a push are told to nobody", () => {
+    const told = came([], { repoURL: "https://user:CANARY@git.example/a/b.git?private_token=CANARY" });
+    expect(JSON.stringify(told)).not.toContain("CANARY");
+    expect(told.why).toContain("git.example/a/b");
+  });
+
   test("ten thousand followers make a small message", () => {
     const ids = Array.from({ length: 10_000 }, (_, n) => `uid-${n}`);
     const told = came(ok(main({ count: 10_000, ids, moved: { from: was, told: ids } })));

@@ -3,6 +3,7 @@ import { failureText } from "@driftless/contracts/failure";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { FollowedRevision, PushMatched, PushReceived } from "@driftless/contracts/pipeline/1-refresh";
 import { canonicalRepository } from "@driftless/contracts/repository";
+import { withoutCredentials } from "@driftless/process/telemetry";
 import type { Outcome } from "./git-failure.ts";
 import type { Followed } from "./repository.ts";
 
@@ -26,7 +27,9 @@ export function whatCame({
   at: string;
   tookMs: number;
 }): MessageOf<typeof PushMatched> {
-  const { repoURL, ref, tag, after, by, delivery } = push;
+  const { ref, tag, after, by, delivery } = push;
+  // Webhooks come without them; who publishes a push himself may not know better.
+  const repoURL = withoutCredentials(push.repoURL).replace(/[?#].*$/, "");
   const followed = looked.flatMap((look) => (look.kind === "ok" ? look.value : [])).filter(({ count }) => count > 0);
   const concerned = followed.filter((one) => one.moved || ref === undefined || one.ref === ref);
   const shown = (concerned.length > 0 ? concerned : followed).toSorted(byConcern).slice(0, REVISIONS_MAX);

@@ -176,8 +176,8 @@ export async function startRepoFetcher(context: RepoFetcherContext): Promise<Ser
       at: now(),
       tookMs: clock.monotonic() - started,
     });
-    const { repoURL, ref, delivery } = message;
-    logger.info({ delivery, repoURL, ref, outcome: told.outcome }, `push: ${told.why}`);
+    const { delivery, repoURL, ref, outcome } = told;
+    logger.info({ delivery, repoURL, ref, outcome }, `push: ${told.why}`);
     await bus.publish(PushMatched, told);
   }
 
