@@ -1,11 +1,10 @@
 // Deletion of an Application: what goes along and in which order, hooks before and after, and what keeps it (contract §3).
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { ApplicationObject, ApplicationSpec } from "../harness/applications.ts";
 import { configMap, eventually, kubectl, kubectlJson, push, useWorld } from "../harness/story.ts";
-import { annotated, hook, job, manualIn, operate } from "./sync.ts";
+import { annotated, apply, hook, job, manualIn, operate } from "./sync.ts";
 
 const use = useWorld();
 const manual = manualIn(use);
@@ -53,21 +52,16 @@ const sourceOf = async (name: string): Promise<{ url: string }> => {
 };
 
 /** Made, or changed to this. */
-async function project(name: string, spec: Record<string, unknown>): Promise<void> {
-  const { binDir, kubeconfigPath } = use.world.local;
-  const object = {
+const project = (name: string, spec: Record<string, unknown>) =>
+  apply(use.world, {
     apiVersion: "argoproj.io/v1alpha1",
     kind: "AppProject",
     metadata: { name, namespace: "argocd" },
     spec,
-  };
-  const child = spawn(join(binDir, "kubectl"), ["--kubeconfig", kubeconfigPath!, "replace", "--force", "-f", "-"]);
-  child.stdin.end(JSON.stringify(object));
-  await once(child, "exit");
-}
+  });
 
 /** What happens to Jobs and ConfigMaps there, as `ADDED Job pre <uid>`. */
-function watch(namespace: string) {
+async function watch(namespace: string) {
   const format = "jsonpath={.type} {.object.kind} {.object.metadata.name} {.object.metadata.uid}{'\\n'}";
   const { binDir, kubeconfigPath } = use.world.local;
   const seen: string[] = [];
@@ -77,6 +71,7 @@ function watch(namespace: string) {
     child.stdout.on("data", (chunk: Buffer) => seen.push(...chunk.toString().split("\n").filter(Boolean)));
     return child;
   });
+  await eventually("the watch runs", () => seen.length > 0);
   return { seen, stop: () => children.forEach((child) => child.kill()) };
 }
 
@@ -106,7 +101,7 @@ test("PreDelete hooks are over before anything is deleted, PostDelete begin when
   });
   expect(await named("jobs", "both")).toEqual([]);
   expect((await world.applications.get("both")).status?.sync?.status).toBe("Synced");
-  const { seen, stop } = watch("both");
+  const { seen, stop } = await watch("both");
   await world.applications.delete("both");
   await gone("both");
   await eventually("the last is told", () => seen.some((line) => line.startsWith("DELETED Job tidy")));
@@ -133,7 +128,7 @@ test("a hook that fails is named with why, nothing is deleted, it is deleted and
     "cm.yaml": configMap("settings"),
     "pre.yaml": job("pre", hook("PreDelete"), { fails: true }),
   });
-  const { seen, stop } = watch("failing");
+  const { seen, stop } = await watch("failing");
   await world.applications.delete("failing");
   await deletionError("failing", "[HOOK_FAILED] PreDelete hook batch/Job/pre: Job was active longer than");
   expect(await finalizers("failing")).toEqual([CASCADE, PRE, `${PRE}/cleanup`]);
@@ -213,10 +208,10 @@ test("the highest wave goes first and is waited for; what holds it is named", as
     "middle.yaml": annotated(configMap("middle"), wave(1)),
     "late.yaml": held,
   });
+  const { seen, stop } = await watch("ordered");
   await world.applications.delete("ordered");
   await deletionError("ordered", "waiting for deletion of /ConfigMap/late, held by example.com/hold");
   expect(await named("configmaps", "ordered")).toEqual(["early", "late", "middle"]);
-  const { seen, stop } = watch("ordered");
   await kubectl(world, "patch", "cm", "late", "-n", "ordered", "--type=merge", "-p", '{"metadata":{"finalizers":[]}}');
   await gone("ordered");
   stop();
@@ -352,9 +347,9 @@ test("without a finalizer only the Application goes", async () => {
 
 test("kill -9 at any moment of a deletion: each hook runs once, and the Application goes", async () => {
   const { world } = use;
-  const rounds = 4;
+  const rounds = 3;
   await kubectl(world, "create", "namespace", "killed");
-  const { seen, stop } = watch("killed");
+  const { seen, stop } = await watch("killed");
   for (let round = 0; round < rounds; round++) {
     const name = `killed-${round}`;
     await synced(
@@ -369,7 +364,7 @@ test("kill -9 at any moment of a deletion: each hook runs once, and the Applicat
     );
     await world.applications.delete(name);
     const asked = Date.now();
-    await eventually("the moment to kill", () => Date.now() - asked >= 150 + round * 450);
+    await eventually("the moment to kill", () => Date.now() - asked >= 150 + round * 600);
     await world.services.kill();
     await world.services.start();
     await gone(name);

@@ -1,7 +1,7 @@
 // Operations: what somebody asks for through the Application's `operation` field, and what its end says (contract §4).
 import { expect, test } from "vitest";
 import { configMap, eventually, kubectl, kubectlJson, useWorld } from "../harness/story.ts";
-import { hook, job, manualIn, operate } from "./sync.ts";
+import { apply, followTold, hook, job, manualIn, operate } from "./sync.ts";
 
 const use = useWorld();
 const manual = manualIn(use);
@@ -167,13 +167,116 @@ test("a rollback brings back revision and source of a history entry, though the 
   });
 });
 
-test("what is not built ends the operation with the field's path", async () => {
+test("what is not built, and an operation of nothing, end with what is wrong", async () => {
   const { world } = await manual("refusing", { "cm.yaml": configMap("settings") });
-  const app = await operate(world, "refusing", { manifests: ["{}"] });
-  expect(app.status?.operationState).toMatchObject({
+  const app = await operate(world, "refusing", { syncOptions: ["Novelty=true"] });
+  const message = expect.stringContaining("operation.sync.syncOptions[Novelty=true]");
+  expect(app.status?.operationState).toMatchObject({ phase: "Error", message });
+  const nothing = await operate(world, "refusing", {}, undefined, { sync: null });
+  expect(nothing.status?.operationState).toMatchObject({
     phase: "Error",
-    message: expect.stringContaining("operation.sync.manifests"),
+    message: expect.stringContaining("Invalid operation request: no operation specified"),
   });
+});
+
+test("local manifests are applied instead of the source's, as YAML as in Git, and leave no history", async () => {
+  const { world } = await manual("local", { "cm.yaml": configMap("settings", { key: "git" }) });
+  await operate(world, "local");
+  const yaml =
+    'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {key: "on"}\n---\n' + configMap("second");
+  const json = JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "third" }, data: { n: "1" } });
+  const dry = await operate(world, "local", { manifests: [yaml, json], dryRun: true });
+  expect(dry.status?.operationState?.syncResult?.resources?.map(({ message }) => message)).toEqual([
+    "configmap/settings configured (dry run)",
+    "configmap/second created (dry run)",
+    "configmap/third created (dry run)",
+  ]);
+  expect(await value("local")).toBe("git");
+  const app = await operate(world, "local", { manifests: [yaml, json] });
+  expect(app.status?.operationState).toMatchObject({
+    phase: "Succeeded",
+    message: "successfully synced (all tasks run)",
+  });
+  expect(await value("local")).toBe("on");
+  expect(await exists("local", "configmap", "third")).toBe(true);
+  expect(app.status?.history).toHaveLength(1);
+  // What Git has is what is desired, still.
+  const after = await world.applications.until(
+    "local",
+    "compared with Git",
+    ({ status }) => status?.sync?.status === "OutOfSync",
+  );
+  expect(after.status?.sync?.revision).toBe(app.status?.history?.[0]?.revision);
+  const broken = await operate(world, "local", { manifests: [json, "kind: [ConfigMap\n"] });
+  expect(broken.status?.operationState).toMatchObject({
+    phase: "Error",
+    message: expect.stringMatching(/\[MANIFEST_INVALID\].*operation\.sync\.manifests\[1\]\.yaml/),
+  });
+});
+
+test("local manifests keep to the AppProject, and are refused while automation would take them back", async () => {
+  const { world } = await manual("bounded", { "cm.yaml": configMap("settings") });
+  const spec = { sourceRepos: ["*"], destinations: [{ server: "*", namespace: "bounded" }] };
+  const project = {
+    apiVersion: "argoproj.io/v1alpha1",
+    kind: "AppProject",
+    metadata: { name: "bounded", namespace: "argocd" },
+    spec,
+  };
+  await apply(world, project);
+  await world.applications.patch("bounded", { spec: { project: "bounded" } });
+  const role = {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name: "bounded" },
+    rules: [],
+  };
+  const elsewhere = configMap("elsewhere").replace("metadata:\n", "metadata:\n  namespace: default\n");
+  const denied = await operate(world, "bounded", { manifests: [JSON.stringify(role), elsewhere] });
+  expect(denied.status?.operationState?.phase).toBe("Failed");
+  expect(denied.status?.operationState?.message).toMatch(
+    /^one or more synchronization tasks are not valid: \[PROJECT_DENIED\] .*ClusterRole bounded.*ConfigMap default\/elsewhere/,
+  );
+  expect(await kubectl(world, "get", "clusterrole", "bounded", "--ignore-not-found")).toBe("");
+  await world.applications.patch("bounded", { spec: { syncPolicy: { automated: {} } } });
+  const refused = await operate(world, "bounded", { manifests: [configMap("settings")] });
+  expect(refused.status?.operationState).toMatchObject({
+    phase: "Error",
+    message: expect.stringContaining("cannot use local sync when Automatic Sync Policy is enabled unless for dry run"),
+  });
+});
+
+test("A#14082, A#6264, kargo#1845: the stream tells every operation: who asked, how, and what became of each object", async () => {
+  const { world, commit } = await manual("told", { "a.yaml": configMap("a"), "b.yaml": configMap("b") });
+  const { told, stop } = await followTold(world, "told");
+  await operate(world, "told");
+  await commit({ "app/b.yaml": null });
+  await operate(world, "told", { prune: true });
+  await operate(world, "told", { syncOptions: ["Novelty=true"] });
+  await world.applications.patch("told", { metadata: { finalizers: ["resources-finalizer.argocd.argoproj.io"] } });
+  await world.applications.delete("told");
+  const operations = () =>
+    told.flatMap(({ operation }) => (operation && operation.phase !== "Running" ? [operation] : []));
+  await eventually("the deletion is told", () => operations().length === 4);
+  await stop();
+  const [first, pruned, refused, deleted] = operations();
+  expect(first).toMatchObject({
+    phase: "Succeeded",
+    automated: false,
+    username: "tester",
+    requestedBy: expect.stringMatching(/./),
+    server: "https://kubernetes.default.svc",
+    manifestsDigest: expect.stringMatching(/^[0-9a-f]{64}$/),
+    syncOptions: ["CreateNamespace=true"],
+    resultsTotal: 2,
+  });
+  expect(first!.results!.map(({ name, status }) => `${name} ${status}`)).toEqual(["a Synced", "b Synced"]);
+  expect(told.find(({ to }) => to === "Syncing")?.operation).toMatchObject({ phase: "Running", username: "tester" });
+  expect(pruned).toMatchObject({ prune: true });
+  expect(pruned!.results!.find(({ name }) => name === "b")).toMatchObject({ status: "Pruned" });
+  expect(refused).toMatchObject({ phase: "Error", username: "tester", message: expect.stringContaining("Novelty") });
+  expect(deleted).toMatchObject({ id: expect.stringMatching(/-delete$/), phase: "Succeeded" });
+  expect(deleted!.results).toMatchObject([{ name: "a", status: "Pruned", message: "deleted" }]);
 });
 
 test("hooks go with their Application, finalizers or not", async () => {

@@ -2,10 +2,11 @@
 import { expect, test } from "vitest";
 import type { ApplicationSpec } from "../harness/applications.ts";
 import { configMap, eventually, kubectl, push, useWorld } from "../harness/story.ts";
-import { annotated, manualIn, operate } from "./sync.ts";
+import { annotated, apply as applyIn, manualIn, operate } from "./sync.ts";
 
 const use = useWorld();
 const manual = manualIn(use);
+const apply = (object: unknown) => applyIn(use.world, object);
 
 const OPTIONS = "argocd.argoproj.io/sync-options";
 const option = (text: string, value: string) => annotated(text, { [OPTIONS]: value });
@@ -196,4 +197,131 @@ test("a branch that is gone, a path that is gone and an empty folder prune nothi
     ({ metadata }) => !metadata.annotations?.["argocd.argoproj.io/refresh"],
   );
   for (const { left } of [lost, empty, moved]) expect(await left()).toEqual(["a", "b"]);
+});
+
+const thing = (group: string) => `apiVersion: ${group}/v2\nkind: Thing\nmetadata:\n  name: one\n`;
+const things = (group: string) => {
+  const version = { served: true, schema: { openAPIV3Schema: { type: "object" } } };
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `things.${group}` },
+    spec: {
+      group,
+      scope: "Namespaced",
+      names: { plural: "things", singular: "thing", kind: "Thing" },
+      versions: [
+        { name: "v1", storage: true, ...version },
+        { name: "v2", storage: false, ...version },
+      ],
+    },
+  };
+};
+/** So that everything is listed anew. */
+async function restart(): Promise<void> {
+  await use.world.services.kill();
+  await use.world.services.start();
+  await use.world.services.ready();
+}
+
+const merge = (kind: string, name: string, patch: unknown) =>
+  kubectl(use.world, "patch", kind, name, "--type=merge", "-p", JSON.stringify(patch));
+
+test("while one of its kinds cannot be listed, nothing of an app is pruned nor deleted along", async () => {
+  const { world } = use;
+  const name = "unreadable";
+  const group = "unreadable.example.com";
+  await apply(things(group));
+  const { commit, left } = await automated(
+    name,
+    { ...names("a", "stays"), "thing.yaml": thing(group) },
+    { finalizers: ["resources-finalizer.argocd.argoproj.io"] },
+  );
+  const conversion = async (value: unknown) => {
+    await merge("crd", `things.${group}`, { spec: { conversion: value } });
+    await restart();
+  };
+  const webhook = { conversionReviewVersions: ["v1"], clientConfig: { url: "https://127.0.0.1:9/convert" } };
+  await conversion({ strategy: "Webhook", webhook });
+  const sha = await commit(gone("a", "thing"));
+  await world.applications.until(name, "compared", ({ status }) => status?.sync?.revision === sha);
+  await world.applications.condition(name, "KIND_UNAVAILABLE");
+  expect(await left()).toEqual(["a", "stays"]);
+  await conversion({ strategy: "None", webhook: null });
+  const thingsLeft = () => kubectl(world, "get", `things.${group}`, "-A", "-o", "name");
+  await eventually("readable, both are pruned", async () => (await left()).join() === "stays" && !(await thingsLeft()));
+
+  await world.applications.synced(name, await commit({ "app/thing.yaml": thing(group) }));
+  await conversion({ strategy: "Webhook", webhook });
+  await world.applications.delete(name);
+  await world.applications.until(name, "the deletion waits", ({ status }) =>
+    (status?.conditions ?? []).some((one) => one.type === "DeletionError" && one.message.includes("KIND_UNAVAILABLE")),
+  );
+  await conversion({ strategy: "None", webhook: null });
+  await eventually("gone", async () => {
+    const apps = await kubectl(world, "get", "applications", "-n", "argocd", "-o", "name");
+    return !apps.includes(`/${name}\n`);
+  });
+  expect([await thingsLeft(), await left()]).toEqual(["", []]);
+});
+
+test("while the discovery of one of its groups fails, nothing of an app is pruned", async () => {
+  const { world } = use;
+  const group = "undiscovered.example.com";
+  await apply(things(group));
+  const { commit, left } = await automated("undiscovered", { ...names("a", "stays"), "thing.yaml": thing(group) });
+  const thingLeft = () => kubectl(world, "get", `things.v1.${group}`, "-n", "undiscovered", "-o", "name");
+  expect(await thingLeft()).toContain("/one");
+  await kubectl(world, "label", "apiservice", `v2.${group}`, "kube-aggregator.kubernetes.io/automanaged-");
+  const service = { name: "nobody", namespace: "default", port: 443 };
+  await merge("apiservice", `v2.${group}`, { spec: { service, insecureSkipTLSVerify: true } });
+  await restart();
+  const sha = await commit(gone("a", "thing"));
+  await world.applications.until("undiscovered", "compared", ({ status }) => status?.sync?.revision === sha);
+  expect(await thingLeft()).toContain("/one");
+  expect(await left()).toEqual(["a", "stays"]);
+  await kubectl(world, "delete", "apiservice", `v2.${group}`);
+  await eventually(
+    "known again, both are pruned",
+    async () => !(await thingLeft()) && (await left()).join() === "stays",
+    60_000,
+  );
+});
+
+test("without the permission to list nothing is pruned, and what is missing is said", async () => {
+  const { world } = use;
+  await kubectl(world, "create", "namespace", "limited");
+  await kubectl(world, "create", "serviceaccount", "limited", "-n", "limited");
+  const everything = [{ apiGroups: ["*"], resources: ["*"], verbs: ["*"] }];
+  const role = (rules: unknown) =>
+    apply({ apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: { name: "limited" }, rules });
+  await role(everything);
+  await kubectl(
+    world,
+    "create",
+    "clusterrolebinding",
+    "limited",
+    "--clusterrole=limited",
+    "--serviceaccount=limited:limited",
+  );
+  const token = await kubectl(world, "create", "token", "limited", "-n", "limited");
+  const server = (await kubectl(world, "config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")).trim();
+  const config = JSON.stringify({ bearerToken: token.trim(), tlsClientConfig: { insecure: true } });
+  await apply({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "limited", namespace: "argocd", labels: { "argocd.argoproj.io/secret-type": "cluster" } },
+    stringData: { name: "limited", server, config },
+  });
+  const { commit, left } = await automated("limited", names("a", "b"), {
+    spec: { destination: { server, namespace: "limited" } },
+  });
+  await role([{ apiGroups: ["*"], resources: ["*"], verbs: ["get", "create", "patch", "update", "delete"] }]);
+  await restart();
+  await commit(gone("a"));
+  const app = await world.applications.condition("limited", "CLUSTER_FORBIDDEN");
+  expect(app.status?.conditions?.[0]?.message).toContain("configmaps");
+  expect(await left()).toEqual(["a", "b"]);
+  await role(everything);
+  await eventually("allowed again, it is pruned", async () => (await left()).join() === "b", 60_000);
 });

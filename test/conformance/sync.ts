@@ -1,4 +1,15 @@
 // What the conformance tests of syncs share: manifests with annotations, Jobs, and an operation asked for by hand.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { connectBus } from "@driftless/bus/connect";
+import { follow, on } from "@driftless/bus/consume";
+import type { MessageOf } from "@driftless/contracts/message";
+import { ApplicationChanged } from "@driftless/contracts/pipeline/6-application";
+import { STREAMS } from "@driftless/contracts/streams";
+import { subject } from "@driftless/contracts/subject";
+import { systemClock } from "@driftless/process/clock";
+import { createLogger } from "@driftless/process/telemetry";
 import type { ApplicationObject, ApplicationSpec, ApplicationStatus } from "../harness/applications.ts";
 import { kubectl } from "../harness/story.ts";
 import type { World } from "../harness/world.ts";
@@ -61,6 +72,37 @@ export const manualIn =
         (await kubectl(world, "get", "-n", name, ...what.split("/"), "--ignore-not-found", "-o", "name")) !== "",
     };
   };
+
+/** `kubectl apply` of an object. */
+export async function apply(world: World, object: unknown): Promise<void> {
+  const { binDir, kubeconfigPath } = world.local;
+  const child = spawn(join(binDir, "kubectl"), ["--kubeconfig", kubeconfigPath!, "apply", "-f", "-"]);
+  child.stdin.end(JSON.stringify(object));
+  const [code] = (await once(child, "exit")) as [number];
+  if (code !== 0) throw new Error(`kubectl apply ended with ${code}`);
+}
+
+export type Told = MessageOf<typeof ApplicationChanged>;
+
+/** All that the stream of transitions tells of an Application, from its first on. */
+export async function followTold(world: World, name: string): Promise<{ told: Told[]; stop(): Promise<void> }> {
+  const logger = createLogger({ service: "test", level: "error" });
+  const bus = await connectBus({ servers: world.local.natsUrl!, name: "test", clock: systemClock, logger });
+  const told: Told[] = [];
+  const following = await follow(bus, {
+    stream: STREAMS.transitions,
+    filters: [subject("app", "*", "*", name, ">")],
+    from: "all",
+    handlers: [on(ApplicationChanged, async (message) => void told.push(message))],
+  });
+  return {
+    told,
+    stop: async () => {
+      await following.stop();
+      await bus.close();
+    },
+  };
+}
 
 type State = NonNullable<ApplicationStatus["operationState"]>;
 

@@ -1,4 +1,6 @@
 // Hops 4 and 5 on a real API server and a real nats-server: what is compared, asked, written, noticed and refused.
+import { digestOf } from "@driftless/bus/blobs";
+import { encodeManifests } from "@driftless/manifests/manifests-blob";
 import { systemClock as clock, waitUntil } from "@driftless/process/clock";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -564,6 +566,12 @@ describe("bad input", () => {
     const { failures } = message as { failures: { code: string; path: string }[] };
     expect(failures.map(({ code }) => code)).toEqual(["UNSUPPORTED_FIELD", "UNSUPPORTED_FIELD"]);
     expect(failures.map(({ path }) => path).join(" ")).toMatch(/Nonsense.*Replace/);
+  });
+
+  test("nothing at all needs no blob: a deletion compares with it for as long as it takes", async () => {
+    const app = await hops.app("nothing");
+    app.manifestsDigest = digestOf(encodeManifests([]));
+    expect((await app.diff()).objects).toEqual([]);
   });
 
   test("a blob that is gone is a failure, never an empty set", async () => {

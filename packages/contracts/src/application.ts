@@ -106,6 +106,8 @@ export const OperationField = z.looseObject({
       autoHealAttemptsCount: whole.optional(),
       source: ApplicationSource.optional(),
       sources: list(ApplicationSource).optional(),
+      /** YAML or JSON, instead of what the source has. */
+      manifests: list(text).optional(),
       resources: list(
         z.looseObject({
           group: text.optional(),

@@ -56,6 +56,7 @@ import type { Effect } from "./application/effects.ts";
 import type { Wish } from "./application/events.ts";
 import { wish } from "./application/look.ts";
 import { asksForOrphans } from "./application/orphans.ts";
+import { operationEntries } from "./application/operation-writer.ts";
 import { inNamespaces } from "./application/project.ts";
 import { POLICY_USUAL, type Policy } from "./application/policy.ts";
 import { followed, rendered } from "./application/sources.ts";
@@ -111,7 +112,7 @@ export async function startController(context: ControllerContext): Promise<Servi
 
 class Controller implements Service {
   private readonly context: ControllerContext;
-  /** What the watch told of each Application, by uid; managedFields left out. */
+  /** What the watch told of each Application, by uid; without managedFields but for who wrote `operation`. */
   private readonly objects = new Map<string, KubeObject>();
   private readonly uids = new Map<string, string>();
   private readonly silentSince = new Map<string, number>();
@@ -741,7 +742,9 @@ class Controller implements Service {
         }
         if (effect.definition === DescribeCluster) {
           this.clusters.ask(uid, effect.message as MessageOf<typeof DescribeCluster>);
-        } else this.publish(effect.definition, this.completed(uid, effect));
+        } else if (effect.bundle)
+          void this.publishWithBundle(effect.definition, this.completed(uid, effect), effect.bundle);
+        else this.publish(effect.definition, this.completed(uid, effect));
         return;
       }
       case "write":
@@ -756,6 +759,15 @@ class Controller implements Service {
     const destination = this.host.contextOf(uid)?.view.desired?.destination;
     if (definition !== RenderManifests || !destination) return message;
     return this.clusters.completed(message as MessageOf<typeof RenderManifests>, destination);
+  }
+
+  private async publishWithBundle(definition: MessageDefinition, message: unknown, bundle: Uint8Array): Promise<void> {
+    try {
+      const bundleDigest = await this.context.bus.blobs.put(bundle);
+      this.publish(definition, { ...(message as object), bundleDigest });
+    } catch (error) {
+      if (!this.stopped) this.context.logger.warn({ err: error, message: definition.name }, "a bundle was not stored");
+    }
   }
 
   private publish(definition: MessageDefinition, message: unknown): void {
@@ -780,7 +792,8 @@ class Controller implements Service {
 const destinationOf = (application: KubeObject): Destination =>
   (application["spec"] as { destination?: Destination } | undefined)?.destination ?? {};
 
+/** But for who wrote `operation`. */
 const withoutManagedFields = (object: KubeObject): KubeObject => ({
   ...object,
-  metadata: { ...object.metadata, managedFields: undefined },
+  metadata: { ...object.metadata, managedFields: operationEntries(object) },
 });

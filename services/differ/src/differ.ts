@@ -4,6 +4,7 @@
 // D1  Only a whole, readable set is compared: a blob that is gone or damaged is a failure, never an empty set (rule 7).
 // D2  A kind that cannot be read makes its own objects Unknown and nothing else (rule 9).
 // D3  What is remembered is a cache: whatever is missing makes a Suspect, never a Synced.
+import { digestOf } from "@driftless/bus/blobs";
 import type { Bus } from "@driftless/bus/connect";
 import { consumeWork, follow, on } from "@driftless/bus/consume";
 import { failure, type Failure } from "@driftless/contracts/failure";
@@ -30,6 +31,7 @@ import type { Cluster, Clusters } from "@driftless/kube/clusters";
 import { resolveDesired, type DesiredHook, type DesiredSet, type ExcludedObject } from "@driftless/kube/desired-set";
 import { clusterFailure } from "@driftless/kube/cluster-failure";
 import { NAMESPACES, type ApiResource } from "@driftless/kube/resource";
+import { encodeManifests } from "@driftless/manifests/manifests-blob";
 import { readManifests } from "@driftless/manifests/of-sources";
 import { keyText } from "@driftless/manifests/resource-key";
 import { isExcluded } from "@driftless/manifests/resource-filter";
@@ -231,10 +233,15 @@ export async function startDiffer(context: DifferContext): Promise<Service> {
 /** Of objects that are rendered more than once; where they are many, they have one reason. */
 const REPEATED_TOLD_MAX = 10;
 
+/** What a deletion compares with, which may take longer than any body is stored. */
+const NOTHING = encodeManifests([]);
+const NOTHING_DIGEST = digestOf(NOTHING);
+
 async function computeDiff(differ: Differ, command: Command): Promise<Outcome> {
   const { bus, clusters, live, records, clock } = differ;
   const { app, target } = command;
-  const decoded = await readManifests(target.manifestsDigest, (digest) => bus.blobs.get(digest));
+  const bodyOf = async (digest: string) => (digest === NOTHING_DIGEST ? NOTHING : await bus.blobs.get(digest));
+  const decoded = await readManifests(target.manifestsDigest, bodyOf);
   if (decoded.kind === "error") return failed(failure("BLOB_GONE", `The rendered manifests are ${decoded.reason}.`)); // D1
   const lookup = await clusters.find(target.destination);
   if (lookup.kind === "error") return failed(lookup.failure);

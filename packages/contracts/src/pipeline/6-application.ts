@@ -21,6 +21,42 @@ export const HopTimings = z.looseObject({
 });
 export type HopTimings = z.infer<typeof HopTimings>;
 
+/** Of a sync, or of a deletion: who asked for what, and what became of it. */
+export const ToldOperation = z.looseObject({
+  id: z.string(),
+  phase: z.string(),
+  message: z.string().optional(),
+  automated: z.boolean(),
+  /** As the request says; and the field manager that wrote it, which nobody can make up. */
+  username: z.string().optional(),
+  requestedBy: z.string().optional(),
+  /** Blob of the manifests it is about, and the cluster. */
+  manifestsDigest: z.string().optional(),
+  server: z.string().optional(),
+  startedAt: z.string().optional(),
+  finishedAt: z.string().optional(),
+  retryCount: z.number().int().optional(),
+  prune: z.boolean().optional(),
+  dryRun: z.boolean().optional(),
+  syncOptions: z.array(z.string()).optional(),
+  strategy: z.enum(["apply"]).optional(),
+  /** How many objects it names, where it is not about all. */
+  selected: z.number().int().optional(),
+  /** What became of each object, at most 100: applied, failed, pruned, left alone; of hooks too. */
+  results: z
+    .array(
+      ObjectKey.extend({
+        status: z.string().optional(),
+        message: z.string().optional(),
+        hookType: z.string().optional(),
+        hookPhase: z.string().optional(),
+      }),
+    )
+    .optional(),
+  resultsTotal: z.number().int().optional(),
+});
+export type ToldOperation = z.infer<typeof ToldOperation>;
+
 export const ApplicationChanged = defineMessage({
   name: "ApplicationChanged",
   kind: "public",
@@ -47,9 +83,7 @@ export const ApplicationChanged = defineMessage({
       }),
     ),
     resourcesTotal: z.number().int(),
-    operation: z
-      .looseObject({ id: z.string(), phase: z.string(), message: z.string().optional(), automated: z.boolean() })
-      .optional(),
+    operation: ToldOperation.optional(),
     conditions: z.array(z.looseObject({ type: z.string(), message: z.string() })),
     timings: HopTimings,
   }),

@@ -17,7 +17,7 @@ import type { Consents } from "@driftless/manifests/consent";
 import type { DeletionHook, DeletionNext } from "./deletion-plan.ts";
 import type { Wish } from "./events.ts";
 import type { Stage } from "./finalizers.ts";
-import { TERMINATED_MESSAGE, isFieldOfRunning, resumedOperation } from "./operation-record.ts";
+import { isFieldOfRunning, resumedOperation, terminatedState } from "./operation-record.ts";
 import type { Render, SourceRender } from "./render.ts";
 import type { SyncOptions } from "./sync-options.ts";
 import type { Closed } from "./sync-windows.ts";
@@ -104,7 +104,7 @@ export interface Pass {
   requestId: string;
   sentAt: number;
   /** The Application's own sources, or those that an operation names instead, as they were when it began. */
-  wanted: { desired: Desired; sourceHash: string };
+  wanted: { desired: Desired; sourceHash: string; manifests?: readonly string[] };
   turn: Turn;
   extras: readonly (Extras | undefined)[];
   /** What is there of each source; all of it is the `render`. */
@@ -123,6 +123,8 @@ export interface Pass {
 export interface OperationRequest {
   field: OperationField;
   automated: boolean;
+  /** Field manager that wrote the `operation` field. */
+  requestedBy?: string;
   /** Instead of the Application's own. */
   source?: Requested;
   /** Taken up again after a restart, under its own id. */
@@ -143,6 +145,7 @@ export interface Operation {
   id: string;
   epoch: number;
   automated: boolean;
+  requestedBy?: string;
   /** Out-of-sync objects of an attempted revision only (self-heal): leaves no history. */
   partial: boolean;
   dryRun: boolean;
@@ -214,6 +217,8 @@ export interface Deletion {
   /** Failures in a row, and until when nothing is done after the last. */
   attempts: number;
   pausedUntil?: number;
+  /** What became of each object and hook. */
+  results: readonly ResourceResult[];
   /** Surveys in a row that found nothing to do but to wait. */
   awaits: number;
   failure?: Failure;
@@ -283,6 +288,8 @@ export interface Context {
   /** `operation` fields up to this one are taken (or refused) and may be removed. */
   takenOperationHash: string;
   operation?: Operation;
+  /** The last event ended an operation before it began. */
+  refused: boolean;
   /** Of the last operation, as the Application shows it. */
   operationState?: OperationState;
   history: readonly HistoryEntry[];
@@ -345,6 +352,7 @@ export function initialContext(input: Input): Context {
     takenOperationHash: isFieldOfRunning(view) ? view.operationHash : "",
     // The first look is one of those that it asks for (controller.ts).
     takenRefresh: view.desired && view.refresh,
+    refused: false,
     operationState: startingState(status.operationState, resumed, now),
     history: status.history ?? [],
     heal: {
@@ -370,13 +378,7 @@ function startingState(
   resumed: OperationRequest | undefined,
   now: number,
 ): OperationState | undefined {
-  if (state?.phase !== "Terminating" || resumed) return state;
-  return {
-    ...state,
-    phase: "Failed",
-    message: TERMINATED_MESSAGE,
-    finishedAt: `${new Date(now).toISOString().slice(0, 19)}Z`,
-  };
+  return state?.phase !== "Terminating" || resumed ? state : terminatedState(state, now);
 }
 
 export const sameKey = (a: ObjectKey, b: ObjectKey): boolean =>

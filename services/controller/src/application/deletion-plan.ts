@@ -111,7 +111,9 @@ function cascade(context: Context): DeletionNext {
   const { consents } = view.desired!.options;
   if (consents.delete === "no") return { kind: "record", stage: "Cascade" };
   if (!deletion!.surveyed) return { kind: "survey" };
-  const { remaining, unreadable } = deletion!;
+  const { unreadable } = deletion!;
+  // The project may have changed since the survey.
+  const remaining = deletion!.remaining.filter(({ key }) => isAllowed(context, key));
   const unapproved = remaining.filter((object) => needsApproval(object.consents, consents));
   if (unapproved.length > 0 && !isApproved(context, view.deletion!.at)) {
     const text =

@@ -1,5 +1,6 @@
 // Steps of a deletion (pure): what each answer makes of what is known of it.
 import { failure, type Failure } from "@driftless/contracts/failure";
+import type { ResourceResult } from "@driftless/contracts/application";
 import type { MessageOf } from "@driftless/contracts/message";
 import type { DiffComputed } from "@driftless/contracts/pipeline/4-diff";
 import { consentTo } from "@driftless/manifests/consent";
@@ -9,6 +10,7 @@ import { deletionHooks, hookFailure, needsHooks, nextOfDeletion, type DeletionHo
 import type { EventOf } from "./events.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { followsGit, requestId, spreadOf, want, wish } from "./look.ts";
+import { deleteResult, hookResult } from "./operation-state.ts";
 import { lookAgainDelayMs } from "./retry-delay.ts";
 import { hookProgress, lost } from "./sync-plan.ts";
 import { isAllowed } from "./gate.ts";
@@ -31,6 +33,7 @@ export function beginDeletion(context: Context, at: number): Partial<Context> {
     kept: [],
     hooks: [],
     attempts: 0,
+    results: [],
     awaits: 0,
   };
   const began = { wish: undefined, operation: undefined, request: undefined, deletion };
@@ -63,6 +66,7 @@ export function planDeletion(context: Context, at: number): Partial<Context> {
       Object.assign(changes, { done: [...before.done, next.stage], failure: undefined, attempts: 0 });
       break;
     case "release":
+      changes.results = withResults(before, next.hooks.map(hookResult));
       if (next.failed) changes.failure = hookFailure(next.hooks[0]!);
       break;
     case "await":
@@ -170,15 +174,27 @@ function lastWave({ view }: Context, { group, kind, namespace, name }: ObjectSta
   return known?.syncWave ?? 0;
 }
 
+/** Of an object only the last word. */
+function withResults({ results }: Deletion, news: readonly ResourceResult[]): readonly ResourceResult[] {
+  const text = ({ group, kind, namespace, name, hookType }: ResourceResult) =>
+    [group, kind, namespace, name, hookType].join("/");
+  return [...new Map([...results, ...news].map((one) => [text(one), one])).values()];
+}
+
 /** What the syncer, which reads the objects themselves, left alone: kept for good, unless that may change. */
 export function noteRemoved(context: Context, event: EventOf<"StepApplied">): Partial<Context> {
   const { objects } = event.message;
   const kept = objects
     .filter((object) => object.outcome === "pruneSkipped" && !/being deleted|approval/.test(object.message))
     .map((object) => keyText(object));
+  const results = withResults(context.deletion!, objects.map(deleteResult));
   const refused = objects.find((object) => object.outcome === "failed");
-  if (refused) return failDeletion(context, [refused.failure ?? failure("APPLY_FAILED", refused.message)], event.at);
+  if (refused) {
+    const why = refused.failure ?? failure("APPLY_FAILED", refused.message);
+    return failDeletion({ ...context, ...change(context, { results }) }, [why], event.at);
+  }
   return change(context, {
+    results,
     kept: [...new Set([...context.deletion!.kept, ...kept])],
     surveyed: false,
     attempts: 0,

@@ -12,21 +12,24 @@ import type { Context } from "./context.ts";
 import type { EffectName } from "./effect-names.ts";
 import type { AppEvent } from "./events.ts";
 import { appHealth } from "./health.ts";
+import { localBundle } from "./local-manifests.ts";
 import { requestId, rfc3339, suspects, watchKeys } from "./look.ts";
 import { isApproved } from "./approval.ts";
-import { deletionReleases } from "./deletion-plan.ts";
+import { deletionReleases, stagesLeft } from "./deletion-plan.ts";
 import { denials } from "./gate.ts";
 import { asksForOrphans } from "./orphans.ts";
 import { inputsDigestOf, toldRevisions, type SourceRender } from "./render.ts";
 import type { DesiredSource } from "./sources.ts";
 import { conditionsOf } from "./status.ts";
 import { planned, plannedHook, releases } from "./sync-plan.ts";
+import { toldDeletion, toldOperation } from "./told-operation.ts";
 import { FETCH_DEADLINE_MS, STEP_DEADLINE_MS } from "./steps.ts";
 import { brokenSource, extrasOf, knownSource, refsOf, settledCommit, sourceOf } from "./turns.ts";
 import { hooksOf, inventoryOf } from "./view.ts";
 
 export type Effect =
-  | { kind: "publish"; definition: MessageDefinition; message: unknown }
+  /** With a `bundle`: that is stored first, and the message's `bundleDigest` is its. */
+  | { kind: "publish"; definition: MessageDefinition; message: unknown; bundle?: Uint8Array }
   | { kind: "write"; urgency: "now" | "soon" }
   | { kind: "measure"; what: "pass" | "operation"; result: string; seconds: Record<string, number> };
 
@@ -71,7 +74,8 @@ export function bareTarget(context: Context, manifestsDigest: string): Target {
 }
 
 function applicationChanged(context: Context, from: SyncState, to: SyncState, at: number): Effect[] {
-  const { operation, operationState } = context;
+  const { operation, operationState, deletion } = context;
+  const hasEnded = from === "Syncing" || context.refused;
   // What is Unknown was not compared: the differences of the last comparison would be taken for its reason.
   const compared = to === "Unknown" ? [] : context.objects;
   const differing = compared.filter(
@@ -94,15 +98,10 @@ function applicationChanged(context: Context, from: SyncState, to: SyncState, at
       takenFrom: [...(object.takenFrom ?? [])],
     })),
     resourcesTotal: differing.length,
-    operation: operation
-      ? { id: operation.id, phase: "Running", automated: operation.automated }
-      : operationState?.phase && from === "Syncing"
-        ? {
-            id: context.lastOperationId ?? "",
-            phase: operationState.phase,
-            message: operationState.message,
-            automated: operationState.operation?.initiatedBy?.automated ?? false,
-          }
+    operation: deletion?.results.length
+      ? toldDeletion(context, stagesLeft(context).length)
+      : operationState && (operation || hasEnded)
+        ? toldOperation(context, operationState)
         : undefined,
     conditions: conditionsOf(context).map(({ type = "", message = "" }) => ({ type, message })),
     timings: { ...context.timings, totalMs: Math.max(0, at - context.since) },
@@ -144,6 +143,7 @@ type EffectFunction = (context: Context, event: AppEvent, at: number) => Effect[
 export const EFFECTS: Record<EffectName, EffectFunction> = {
   fetchSource: (context, _event, at) => {
     const pass = context.pass!;
+    if (pass.wanted.manifests) return [];
     const { turn, targetRevisions } = pass;
     const { source, renders } = sourceOf(context);
     // Once a render has asked for more, it needs a bundle.
@@ -166,10 +166,12 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
   },
 
   renderManifests: (context, _event, at) => {
-    const { appName, buildOptions } = context.pass!.wanted.desired;
+    const { desired, manifests } = context.pass!.wanted;
+    const { appName, buildOptions } = desired;
     const { source, options, environment } = sourceOf(context);
     const { bundleDigest, revision } = context.pass!.turn.fetched!;
-    return publish(RenderManifests, {
+    const bundle = manifests && localBundle(manifests);
+    const command = publish(RenderManifests, {
       ...passRequest(context, at),
       bundleDigest: bundleDigest!,
       path: source.path,
@@ -179,6 +181,7 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
       buildOptions,
       ...(wasPlugin(context) && { wasPlugin: true }),
     });
+    return bundle ? command.map((effect) => ({ ...effect, bundle })) : command;
   },
 
   describeCluster: (context, event, at) =>
@@ -359,6 +362,13 @@ export const EFFECTS: Record<EffectName, EffectFunction> = {
 
   publishTransition: (context, _event, at) =>
     context.transition ? applicationChanged(context, context.transition.from, context.transition.to, at) : [],
+
+  // A deletion changes no state until its end.
+  publishDeletion: (context, _event, at) => applicationChanged(context, "Deleting", "Deleting", at),
+
+  // Ended before it began, it changed no state; whoever asked for it is told all the same.
+  publishRefusal: (context, _event, at) =>
+    context.refused ? applicationChanged(context, context.reported, context.reported, at) : [],
 
   // A heal at once is told like the sync it was, though the machine never left Synced.
   publishHeal: (context, _event, at) => [

@@ -65,6 +65,7 @@ export const GUARDS = {
     asked.event.type === "SourceFetched" &&
     asked.event.message.bundleDigest === undefined &&
     brokenSource(asked.context) !== undefined,
+  needsNoFetch: ({ context }: Asked) => context.pass?.wanted.manifests !== undefined,
   inputsSame: (asked: Asked) =>
     passAnswer(asked) &&
     asked.event.type === "SourceFetched" &&

@@ -12,7 +12,8 @@ import { unsupportedInOperation } from "./unsupported.ts";
 import { decide, verdictOf } from "./decision.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { isAllowed, projectDenial } from "./gate.ts";
-import { isFieldOfRunning } from "./operation-record.ts";
+import { LOCAL_WITH_AUTOMATION } from "./local-manifests.ts";
+import { INFO, isFieldOfRunning, requestedBy } from "./operation-record.ts";
 import { orphansWarning } from "./orphans.ts";
 import { follows, inputsDigestOf, observedOf, revisionsOf, type Render } from "./render.ts";
 import { rendered, wrongRevisions } from "./sources.ts";
@@ -85,7 +86,7 @@ export function onSourceChanged(context: Context, event: EventOf<"SourceChanged"
 export function updateView(context: Context, view: AppView, at: number): Partial<Context> {
   const before = context.view;
   const next: Context = { ...context, view };
-  const changes: Partial<Context> = { view };
+  const changes: Partial<Context> = { view, refused: false };
   let wished = context.wish;
   const add = (more: Wish) => {
     if (view.desired) wished = mergeWishes(wished, more);
@@ -116,7 +117,7 @@ export function updateView(context: Context, view: AppView, at: number): Partial
   }
   Object.assign(changes, takeRequest({ ...next, ...changes }, at));
   if (changes.request && changes.request !== context.request && !ended) {
-    const by = changes.request.field.initiatedBy?.username;
+    const by = changes.request.field.initiatedBy?.username || changes.request.requestedBy;
     add(wish("user", at, { by, detail: "sync requested" }, { freshness: "latest" }));
   }
   changes.wish = wished;
@@ -131,10 +132,12 @@ export function takeRequest(context: Context, at: number): Partial<Context> {
   if (context.request) return {};
   const refuse = (failures: readonly Failure[]): Partial<Context> => ({
     takenOperationHash: view.operationHash,
-    operationState: endedBeforeBegin(view.operation!, failures, at),
+    refused: true,
+    operationState: endedBeforeBegin(withWriter(view), failures, at),
   });
   // While one is running its record stays; this one is looked at again when that has ended.
   if (context.operation) return {};
+  if (!view.operation.sync) return refuse([NO_OPERATION]);
   const paths = unsupportedInOperation(view.operation);
   if (paths.length > 0)
     return refuse(paths.map((path) => failure("UNSUPPORTED_FIELD", `not honoured yet: ${path}`, { path })));
@@ -143,14 +146,30 @@ export function takeRequest(context: Context, at: number): Partial<Context> {
   const { sources, isMultiSource } = view.requested?.desired ?? view.desired;
   const wrong = wrongRevisions(view.operation, sources, isMultiSource);
   if (wrong.length > 0) return refuse(wrong);
+  if (view.requested?.manifests && view.desired.automated && !view.operation.sync.dryRun) {
+    return refuse([failure("SPEC_INVALID", LOCAL_WITH_AUTOMATION, { path: "operation.sync.manifests" })]);
+  }
   return {
     takenOperationHash: view.operationHash,
     request: {
       field: view.operation,
       automated: view.operation.initiatedBy?.automated ?? false,
+      ...requestedBy(view.operationBy),
       ...(view.requested && { source: view.requested }),
     },
   };
+}
+
+/** In Argo CD's words. */
+const NO_OPERATION = failure("SPEC_INVALID", "Invalid operation request: no operation specified", {
+  path: "operation",
+});
+
+/** A refused one says as well who wrote it. */
+function withWriter({ operation, operationBy }: AppView): NonNullable<AppView["operation"]> {
+  if (!operationBy) return operation!;
+  const others = (operation!.info ?? []).filter(({ name }) => name !== INFO.requestedBy);
+  return { ...operation, info: [...others, { name: INFO.requestedBy, value: operationBy }] };
 }
 
 export function endedBeforeBegin(
@@ -170,7 +189,7 @@ export function beginPass(context: Context, at: number): Partial<Context> {
   const { request, operation } = context;
   const source = (operation?.retryDue ? operation : request)?.source;
   const wanted = source?.desired
-    ? { desired: source.desired, sourceHash: source.sourceHash }
+    ? { desired: source.desired, sourceHash: source.sourceHash, manifests: source.manifests }
     : { desired, sourceHash: context.view.sourceHash };
   const { sources } = wanted.desired;
   const render = context.render?.sourceHash === wanted.sourceHash ? context.render : undefined;
@@ -418,9 +437,10 @@ export function failPass(context: Context, failures: readonly Failure[], at: num
     ...(ended
       ? {
           request: undefined,
+          refused: true,
           operationState: endedBeforeBegin(request.field, failures, at, request.resumed?.startedAt || undefined),
         }
-      : {}),
+      : { refused: false }),
     now: at,
   };
 }

@@ -957,18 +957,18 @@ describe("an operation that somebody asks for", () => {
     expect(play.context.operation?.render.manifestsDigest).toBe("m-v1");
   });
 
-  test.each([
-    ["manifests", { sync: { manifests: ["x"] } }, "operation.sync.manifests"],
-    ["an unknown option", { sync: { syncOptions: ["Novelty=1"] } }, "operation.sync.syncOptions[Novelty=1]"],
-  ])("with %s ends at once with the field's name", (_what, operation, path) => {
-    const play = asked(operation);
-    expect(play.count("FetchSource")).toBe(0);
-    expect(play.status()["operationState"]).toMatchObject({ phase: "Error" });
-    expect(play.status()["operationState"].message).toContain(`[UNSUPPORTED_FIELD] ${path}`);
-    expect(
-      applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch,
-    ).toMatchObject({ operation: null });
-  });
+  test.each([["an unknown option", { sync: { syncOptions: ["Novelty=1"] } }, "operation.sync.syncOptions[Novelty=1]"]])(
+    "with %s ends at once with the field's name",
+    (_what, operation, path) => {
+      const play = asked(operation);
+      expect(play.count("FetchSource")).toBe(0);
+      expect(play.status()["operationState"]).toMatchObject({ phase: "Error" });
+      expect(play.status()["operationState"].message).toContain(`[UNSUPPORTED_FIELD] ${path}`);
+      expect(
+        applicationPatch(play.context, application(undefined, { operation: {} }) as never, play.now)?.patch,
+      ).toMatchObject({ operation: null });
+    },
+  );
 
   test("ends with the reason when the look fails", () => {
     const play = asked({ sync: {} });
@@ -1005,6 +1005,75 @@ describe("an operation that somebody asks for", () => {
     play.send({ type: "ApplicationUpdated", view: view(application(undefined, { status })) });
     expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: "Operation terminated" });
     expect(play.sync).toBe("OutOfSync");
+  });
+
+  const missing = [{ ...WEB, verdict: "Missing" as const }];
+  const job = { group: "batch", version: "v1", kind: "Job", namespace: "shop", name: "pre" };
+  const hooks = [{ ...job, index: 1, phases: ["PreSync"], wave: 0, deletePolicies: [] }];
+  const begun = (field: Record<string, unknown> = {}, more = {}) =>
+    asked({ sync: {}, ...field })
+      .fetched()
+      .rendered()
+      .compared(missing, more);
+  const hookRan = (play: Play) => {
+    const {
+      operationId,
+      hooks: [{ run }],
+    } = play.last("ApplyStep") as { operationId: string; hooks: [{ run: string }] };
+    const hook = { ...job, run, outcome: "created", message: "", live: live(), health: { status: "Progressing" } };
+    return play.answer("ApplyStep", "StepApplied", { operationId, server: "s", objects: [], hooks: [hook] });
+  };
+  const letGo = (play: Play) =>
+    play.answer("ApplyStep", "StepApplied", {
+      operationId: play.last("ApplyStep")["operationId"],
+      server: "s",
+      objects: [],
+    });
+
+  test.each<[string, () => Play, (play: Play) => unknown]>([
+    ["predicting", () => begun({}, { hooks }), () => undefined],
+    [
+      "applying",
+      () =>
+        begun()
+          .predicted([{ ...WEB, outcome: "creates" }])
+          .recorded(),
+      (play) => play.applied([{ ...WEB, outcome: "created" }]),
+    ],
+    ["waiting", () => hookRan(begun({}, { hooks }).predicted([]).recorded()), (play) => letGo(play.recorded())],
+    [
+      "retrying",
+      () =>
+        begun({ retry: { limit: 3 } })
+          .predicted([{ ...WEB, outcome: "creates" }])
+          .recorded()
+          .applied([{ ...WEB, outcome: "failed", message: "no" }]),
+      () => undefined,
+    ],
+  ])("is terminated while %s, and hooks that it had begun are taken away", (state, drive, after) => {
+    const play = drive();
+    expect((play.snapshot.value as { sync: { Syncing: string } }).sync.Syncing).toBe(state);
+    const status = { ...play.status(), operationState: { ...play.status()["operationState"], phase: "Terminating" } };
+    play.send({ type: "ApplicationUpdated", view: view(application(undefined, { status })) });
+    after(play);
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: "Operation terminated" });
+    expect(play.sync).not.toBe("Syncing");
+    const releases = play.told.flatMap(({ message }) => message["releases"] ?? []);
+    expect(releases.map(({ remove }: { remove: boolean }) => remove)).toEqual(state === "waiting" ? [true] : []);
+  });
+
+  test("that asks for nothing ends with Argo CD's words, and is told though it never began", () => {
+    const play = new Play(application()).passTo([{ ...WEB, verdict: "Synced", live: live() }]);
+    const managedFields = [{ manager: "curl", time: "t", fieldsV1: { "f:operation": {} } }];
+    const raw = application(undefined, { operation: { initiatedBy: { username: "ann" } } });
+    play.send({ type: "ApplicationUpdated", view: view({ ...raw, metadata: { ...raw.metadata, managedFields } }) });
+    const message = expect.stringContaining("Invalid operation request: no operation specified");
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Error", message });
+    expect(play.last("ApplicationChanged")).toMatchObject({
+      from: "Synced",
+      to: "Synced",
+      operation: { phase: "Error", username: "ann", requestedBy: "curl", message },
+    });
   });
 
   test("may be asked for twice with the same words", () => {
@@ -1148,6 +1217,17 @@ describe("a restart", () => {
       .rendered()
       .compared([{ ...WEB, verdict: "Missing" }]);
     expect(play.context.operation).toMatchObject({ id: "op-9", retryCount: 1 });
+  });
+
+  test("ends at once in that pause when somebody terminates it, whatever becomes of the look, and is told", () => {
+    const finishedAt = new Date(1_000_000).toISOString();
+    const paused = running({ retryCount: 1, finishedAt });
+    const play = new Play(paused).passTo([{ ...WEB, verdict: "Missing" }]);
+    const { operationState } = paused["status"] as { operationState: object };
+    const status = { operationState: { ...operationState, phase: "Terminating" } };
+    play.send({ type: "ApplicationUpdated", view: view({ ...paused, status }) });
+    expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: "Operation terminated" });
+    expect(play.last("ApplicationChanged")).toMatchObject({ operation: { id: "op-9", phase: "Failed" } });
   });
 
   test("of an app in sync writes nothing", () => {

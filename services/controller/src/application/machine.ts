@@ -40,6 +40,7 @@ export const applicationMachine = setup({
     failBroken: step("failBroken"),
     nextSource: step("nextSource"),
     acceptFetch: step("acceptFetch"),
+    takeManifests: step("takeManifests"),
     acceptRender: step("acceptRender"),
     fetchMore: step("fetchMore"),
     renderKnowing: step("renderKnowing"),
@@ -124,7 +125,7 @@ export const applicationMachine = setup({
               { guard: "isOutOfSync", target: "OutOfSync", actions: ["takeDecision", "writeStatus"] },
               { actions: ["takeDecision", "writeStatus"] },
             ],
-            PassFailed: { actions: "writeStatus" },
+            PassFailed: { actions: ["publishRefusal", "writeStatus"] },
             LiveChanged: [
               { guard: "isHealthOnly", actions: ["noteLive", "writeSoon"] },
               { guard: "isDrift", actions: ["noteLive", "wantDiff"] },
@@ -141,7 +142,10 @@ export const applicationMachine = setup({
               { guard: "isUnknown", target: "Unknown", actions: ["takeDecision", "writeStatus"] },
               { actions: ["takeDecision", "writeStatus"] },
             ],
-            PassFailed: [{ guard: "isUnknown", target: "Unknown", actions: "writeStatus" }, { actions: "writeStatus" }],
+            PassFailed: [
+              { guard: "isUnknown", target: "Unknown", actions: ["publishRefusal", "writeStatus"] },
+              { actions: ["publishRefusal", "writeStatus"] },
+            ],
             ApplicationUpdated: [
               { guard: "deletionBegins", target: "Deleting" },
               { guard: "becomesBlocked", target: "Unknown" },
@@ -183,7 +187,10 @@ export const applicationMachine = setup({
               { guard: "isUnknown", target: "Unknown", actions: ["takeDecision", "writeStatus"] },
               { target: ".steady", actions: ["takeDecision", "writeStatus"] },
             ],
-            PassFailed: [{ guard: "isUnknown", target: "Unknown", actions: "writeStatus" }, { actions: "writeStatus" }],
+            PassFailed: [
+              { guard: "isUnknown", target: "Unknown", actions: ["publishRefusal", "writeStatus"] },
+              { actions: ["publishRefusal", "writeStatus"] },
+            ],
             LiveChanged: [
               { guard: "isHealthOnly", actions: ["noteLive", "writeSoon"] },
               { guard: "isDrift", actions: ["noteLive", "wantDiff", "writeSoon"] },
@@ -389,7 +396,7 @@ export const applicationMachine = setup({
               },
             },
             recording: {
-              entry: "writeStatus",
+              entry: ["publishDeletion", "writeStatus"],
               on: { StageRecorded: { guard: "isStageRecorded", target: "weighing", actions: "stageRecorded" } },
             },
             waiting: {
@@ -418,7 +425,7 @@ export const applicationMachine = setup({
     },
     refresh: {
       initial: "Idle",
-      on: { ApplicationUpdated: { actions: ["updateView", "writeStatus"] } },
+      on: { ApplicationUpdated: { actions: ["updateView", "publishRefusal", "writeStatus"] } },
       states: {
         Idle: {
           initial: "resting",
@@ -439,6 +446,7 @@ export const applicationMachine = setup({
         },
         Fetching: {
           entry: ["send", "fetchSource"],
+          always: { guard: "needsNoFetch", target: "Rendering", actions: "takeManifests" },
           after: { fetchDeadline: { target: "Idle", actions: ["failPass", "raisePassFailed"] } },
           on: {
             SourceFetched: [

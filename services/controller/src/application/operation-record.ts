@@ -22,6 +22,8 @@ export const INFO = {
   inputsDigest: `${PREFIX}inputs-digest`,
   sourceHash: `${PREFIX}source-hash`,
   variables: `${PREFIX}render-variables`,
+  /** Field manager that wrote the request. */
+  requestedBy: `${PREFIX}requested-by`,
   /** Which of the syncs in a row that were begun on this desired state, after others had failed; absent for the first. */
   again: `${PREFIX}sync-again`,
 } as const;
@@ -40,6 +42,7 @@ export function withInfo(operation: Operation): OperationField {
     [INFO.manifestsDigest, operation.render.manifestsDigest],
     [INFO.inputsDigest, operation.render.inputsDigest],
     [INFO.sourceHash, operation.render.sourceHash],
+    ...(operation.requestedBy ? [[INFO.requestedBy, operation.requestedBy] satisfies Pair] : []),
     ...(operation.render.sources.some(({ variables }) => variables.length > 0)
       ? [[INFO.variables, ofSources(operation.render.sources.map(({ variables }) => variables.join()))] satisfies Pair]
       : []),
@@ -47,7 +50,8 @@ export function withInfo(operation: Operation): OperationField {
   const theirs = (operation.field.info ?? []).filter(({ name }) => !name?.startsWith(PREFIX) || name === INFO.again);
   return {
     ...operation.field,
-    sync: { ...operation.field.sync, ...toldRevisions(operation.render) },
+    // Manifests that came along are of no revision.
+    sync: { ...operation.field.sync, ...(!operation.source?.manifests && toldRevisions(operation.render)) },
     info: [...theirs, ...values.map(([name, value]) => ({ name, value }))],
   };
 }
@@ -75,6 +79,14 @@ function withoutRevision({ sync, ...rest }: OperationField): OperationField {
   const { revision: _revision, revisions: _revisions, ...others } = sync ?? {};
   return { ...rest, sync: others };
 }
+export const terminatedState = (state: OperationState, now: number): OperationState => ({
+  ...state,
+  phase: "Failed",
+  message: TERMINATED_MESSAGE,
+  finishedAt: `${new Date(now).toISOString().slice(0, 19)}Z`,
+});
+
+export const requestedBy = (manager: string | undefined) => (manager ? { requestedBy: manager } : {});
 
 /** An operation that the Application says is running: whoever began it, its step is done again under its id. */
 export function resumedOperation(view: AppView): OperationRequest | undefined {
@@ -91,6 +103,7 @@ export function resumedOperation(view: AppView): OperationRequest | undefined {
   return {
     field: state.operation,
     automated,
+    ...requestedBy(infoOf(state.operation, INFO.requestedBy)),
     ...(view.requested && { source: view.requested }),
     resumed: {
       id: infoOf(state.operation, INFO.operationId) ?? "",

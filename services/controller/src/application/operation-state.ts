@@ -8,7 +8,7 @@ import { keyOf, type Context, type ObjectState, type Operation } from "./context
 import { belongsToOwner } from "./decision.ts";
 import { withInfo } from "./operation-record.ts";
 import { toldRevisions, toldSources } from "./render.ts";
-import { isSelected, pruned, type HookRun } from "./sync-plan.ts";
+import { isSelected, pruned, type AnyHook } from "./sync-plan.ts";
 
 /** The record before the first apply: all keys stand in it, since they will be ours if we die on the way. */
 export function runningState(
@@ -90,7 +90,13 @@ function pruneResult(result: AppliedObject): ResourceResult {
   };
 }
 
-export function hookResult({ key, phase, state, message }: HookRun): ResourceResult {
+/** Of an object that goes, or stays, with its Application. */
+export const deleteResult = (result: AppliedObject): ResourceResult =>
+  result.outcome === "failed"
+    ? { ...keyOf(result), status: "SyncFailed", message: result.message }
+    : { ...pruneResult(result), message: result.outcome === "pruned" ? "deleted" : result.message };
+
+export function hookResult({ key, phase, state, message }: AnyHook): ResourceResult {
   const hookPhase = state === "running" ? "Running" : state === "succeeded" ? "Succeeded" : "Failed";
   return { ...key, status: "Synced", hookType: phase, syncPhase: phase, hookPhase, message };
 }

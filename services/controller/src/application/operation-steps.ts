@@ -30,6 +30,9 @@ import {
 
 const INVALID_MESSAGE = "one or more synchronization tasks are not valid";
 const DRY_RUN_MESSAGE = "one or more objects failed to apply (dry run)";
+const NOT_VALID_MESSAGE = "one or more synchronization tasks are not valid";
+/** What is wrong with an object before the API server is asked about it. */
+const NOT_VALID: readonly string[] = ["PROJECT_DENIED", "KIND_UNKNOWN"] satisfies Failure["code"][];
 
 export function sendStep(context: Context, at: number): Partial<Context> {
   return { seq: context.seq + 1, operation: { ...context.operation!, requestId: requestId(context), sentAt: at } };
@@ -93,7 +96,8 @@ const fail = (
 
 export const failDryRun = (context: Context): Partial<Context> => {
   const failures = [...operationFailures(context)];
-  return fail(context, `${DRY_RUN_MESSAGE}: ${failures.map(failureText).slice(0, 3).join("; ")}`, failures);
+  const message = failures.some(({ code }) => NOT_VALID.includes(code)) ? NOT_VALID_MESSAGE : DRY_RUN_MESSAGE;
+  return fail(context, `${message}: ${failures.map(failureText).slice(0, 3).join("; ")}`, failures);
 };
 
 export const failStep = (context: Context, failures: readonly Failure[]): Partial<Context> =>

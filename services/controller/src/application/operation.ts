@@ -136,6 +136,7 @@ export function beginOperation(before: Context, at: number): Partial<Context> {
     id: resumed?.id || `${context.view.ref.uid.slice(0, 8)}-${requestId(context)}`,
     epoch: context.epoch,
     automated,
+    ...(request.requestedBy && { requestedBy: request.requestedBy }),
     partial,
     dryRun,
     prune,
@@ -251,6 +252,7 @@ export function renderAgain(context: Context, at: number): Partial<Context> {
     request: {
       field: operation.field,
       automated: operation.automated,
+      ...(operation.requestedBy && { requestedBy: operation.requestedBy }),
       ...(operation.source && { source: operation.source }),
       resumed: {
         id: operation.id,
@@ -274,7 +276,7 @@ export function endOperation(context: Context, at: number): Partial<Context> {
   const isSucceeded = outcome.phase === "Succeeded";
   const desired = context.view.desired;
   const history =
-    isSucceeded && !operation.partial && !operation.dryRun && !isSelective(operation)
+    isSucceeded && !operation.partial && !operation.dryRun && !isSelective(operation) && !operation.source?.manifests
       ? historyWith(context, operation, at)
       : context.history;
   const supersededNow = outcome.failures.some((one) => one.code === "OPERATION_SUPERSEDED");
@@ -312,8 +314,9 @@ export function endOperation(context: Context, at: number): Partial<Context> {
   const isUnwatched = operation.results.some(({ newKind }) => newKind);
   // What was applied was a revision that the app does not follow, or not all of it came about: look again.
   if (pinned || isUnwatched || (!isSucceeded && !supersededNow)) {
-    const from = pinned ? "fetch" : "diff";
-    Object.assign(changes, want(ended, wish("operation", at, { detail: outcome.message }, { from })));
+    // While another revision was asked for nobody may have followed the app's own: what was pushed then went unheard.
+    const over = pinned ? ({ from: "fetch", freshness: "latest" } as const) : ({ from: "diff" } as const);
+    Object.assign(changes, want(ended, wish("operation", at, { detail: outcome.message }, over)));
   }
   Object.assign(changes, requestAfter({ ...ended, ...changes }, at));
   return changes;
@@ -330,7 +333,7 @@ function healAfter({ heal }: Context, operation: Operation, isSucceeded: boolean
 function requestAfter(context: Context, at: number): Partial<Context> {
   const taken = takeRequest(context, at);
   if (!taken.request) return taken.operationState ? {} : taken;
-  const by = taken.request.field.initiatedBy?.username;
+  const by = taken.request.field.initiatedBy?.username || taken.request.requestedBy;
   return { ...taken, ...want(context, wish("user", at, { by, detail: "sync requested" }, { freshness: "latest" })) };
 }
 

@@ -116,6 +116,16 @@ export function desiredSources(app: Application, ref: AppRef): DesiredSource[] {
   });
 }
 
+/** Manifests that an operation brings along, instead of what this source has: a directory of nothing else. */
+export const broughtSource = ({ source, field, environment }: DesiredSource): DesiredSource => ({
+  source: { ...source, path: "." },
+  field,
+  options: { directory: {} },
+  environment,
+  renders: true,
+  refs: [],
+});
+
 function optionsOf(app: Application, { directory, helm, kustomize, plugin }: ApplicationSource): SourceOptions {
   const generatePaths = plugin ? generatePathsOf(app) : [];
   return {

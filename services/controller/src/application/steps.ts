@@ -89,6 +89,7 @@ export const STEPS = {
   noteBroken: from("RenderFailed", turns.noteBroken),
   failBroken: from("SourceFetched", look.failBroken),
   acceptFetch: from("SourceFetched", turns.acceptFetch),
+  takeManifests: turns.takeManifests,
   acceptRender: from("ManifestsRendered", turns.acceptRender),
   fetchMore: from("RenderNeedsFiles", turns.fetchMore),
   // The host puts what it was told into the command.

@@ -111,7 +111,8 @@ export const planned = ({ key, live, again }: ObjectState): PlannedObject => ({
   ...(again && { again }),
 });
 
-type AnyHook = Omit<HookRun, "phase"> & { phase: HookPhase };
+/** Of a sync or of a deletion. */
+export type AnyHook = Omit<HookRun, "phase"> & { phase: HookPhase };
 
 export const plannedHook = ({ key, index, phase, run, deletePolicies }: AnyHook): PlannedHook => ({
   ...key,

@@ -239,6 +239,12 @@ function withSource(before: Pass, done: SourceRender): Pass {
   return { ...pass, sources, ...(isWhole(sources) && { render: renderOfAll(sources, about) }) };
 }
 
+/** There is nothing to fetch: the operation brought its manifests along. */
+export function takeManifests({ pass }: Context): Partial<Context> {
+  const fetched = { revision: "", observations: {}, refRevisions: {}, bundleDigest: "" };
+  return { pass: { ...pass!, turn: { ...pass!.turn, fetched } } };
+}
+
 /** What the render lacked, from the very commit that it saw unless another has come since. */
 export function fetchMore(context: Context, event: EventOf<"RenderNeedsFiles">): Partial<Context> {
   const pass = context.pass!;

@@ -54,8 +54,7 @@ test("annotations and finalizers that ask for more are refused too", () => {
   expect(found).toEqual(["metadata.annotations[argocd.argoproj.io/compare-options]=Novelty=1"]);
 });
 
-test("an operation without sync is refused, a plain one is not", () => {
-  expect(unsupportedInOperation({})).toEqual(["operation without sync"]);
+test("a plain operation is not refused", () => {
   expect(unsupportedInOperation({ sync: { prune: true, syncStrategy: { hook: {} } }, retry: { limit: 3 } })).toEqual(
     [],
   );

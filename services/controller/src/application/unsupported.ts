@@ -53,12 +53,6 @@ export function unsupportedInApplication(app: Application): string[] {
   ];
 }
 
-const OPERATION_SYNC = ["manifests"];
-
 export function unsupportedInOperation(operation: OperationField): string[] {
-  return [
-    ...presentIn(operation.sync, "operation.sync", OPERATION_SYNC),
-    ...optionPaths(operation.sync?.syncOptions, "operation.sync.syncOptions"),
-    ...(operation.sync ? [] : ["operation without sync"]),
-  ];
+  return [...optionPaths(operation.sync?.syncOptions, "operation.sync.syncOptions")];
 }

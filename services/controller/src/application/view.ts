@@ -20,8 +20,16 @@ import type { GlobalProject } from "../global-projects.ts";
 import type { EffectiveProject } from "../projects.ts";
 import { inNamespaces, projectDenies, unsupportedInProject, wrongInProject, type ProjectCluster } from "./project.ts";
 import { ignoreRulesOf, wrongIgnoreRules } from "./ignore-rules.ts";
+import { operationWriter } from "./operation-writer.ts";
 import { POLICY_USUAL, appPolicy, type AppPolicy, type Policy } from "./policy.ts";
-import { desiredSources, isMultiSource, sourceFields, wrongSources, type DesiredSource } from "./sources.ts";
+import {
+  broughtSource,
+  desiredSources,
+  isMultiSource,
+  sourceFields,
+  wrongSources,
+  type DesiredSource,
+} from "./sources.ts";
 import { readSyncOptions, type SyncOptions } from "./sync-options.ts";
 import { windowsFor } from "./sync-windows.ts";
 import { unsupportedInApplication } from "./unsupported.ts";
@@ -91,8 +99,10 @@ export interface Desired {
   parametersHash: string;
 }
 
-/** What an operation names instead of the Application's own source or sources, a rollback for one. */
+/** What an operation names instead of the Application's own source or sources, a rollback for one, or brings along. */
 export interface Requested {
+  /** Then the source is not fetched: these are its files. */
+  manifests?: readonly string[];
   /** Absent with `failures`. */
   desired?: Desired;
   sourceHash: string;
@@ -115,6 +125,8 @@ export interface AppView {
   sourceHash: string;
   operation?: OperationField;
   operationHash: string;
+  /** Field manager that wrote it. */
+  operationBy?: string;
   /** Of `operation`, else of the operation that runs. */
   requested?: Requested;
   /** `normal` or `hard`, and the time of the asking where that is said: another time is another asking. */
@@ -187,6 +199,7 @@ export function viewOf(
     operation: app.operation,
     operationHash: app.operation ? hash(app.operation) : "",
     refresh: refreshAsked(annotations),
+    operationBy: app.operation && operationWriter(app),
     skipReconcile: annotations[SKIP_ANNOTATION] === "true",
     deletion: metadata.deletionTimestamp
       ? {
@@ -223,7 +236,8 @@ interface Around {
 function requestedOf(app: Application, ref: AppRef, around: Around): Requested | undefined {
   const { operationState } = app.status ?? {};
   const running = operationState?.phase === "Running" ? operationState.operation : undefined;
-  const { source, sources = [] } = (app.operation ?? running)?.sync ?? {};
+  const { source, sources = [], manifests = [] } = (app.operation ?? running)?.sync ?? {};
+  if (manifests.length > 0) return broughtAlong(app, ref, { around, manifests });
   if (!source && sources.length === 0) return undefined;
   const other: Application = { ...app, spec: { ...app.spec, source, sources } };
   const failures = specFailures(other, ref, around);
@@ -327,6 +341,19 @@ function desiredOf(app: Application, ref: AppRef, { project: ofApp, settings, cl
     ignoreRules: [...settings.ignoreRules, ...ignoreRulesOf(spec.ignoreDifferences ?? [])],
     parametersHash: parametersHash(sources, isMultiSource(spec), appName, buildOptions),
   };
+}
+
+function broughtAlong(
+  app: Application,
+  ref: AppRef,
+  { around, manifests }: { around: Around; manifests: readonly string[] },
+): Requested {
+  const failures = specFailures(app, ref, around);
+  const sourceHash = hash(["manifests", manifests]);
+  if (failures.length > 0) return { manifests, sourceHash, failures };
+  const desired = desiredOf(app, ref, around);
+  const sources = [broughtSource(desired.sources[0]!)];
+  return { manifests, sourceHash, failures, desired: { ...desired, isMultiSource: false, sources } };
 }
 
 function parametersHash(sources: readonly DesiredSource[], several: boolean, appName: string, build?: string): string {

@@ -3,7 +3,7 @@
 import { FAILURE_CODES, failure, failureText } from "@driftless/contracts/failure";
 import type { Context, Decision, OperationRequest } from "./context.ts";
 import { seconds } from "./look.ts";
-import { resumedOperation, TERMINATED_MESSAGE, WINDOW_MESSAGE } from "./operation-record.ts";
+import { resumedOperation, terminatedState, WINDOW_MESSAGE } from "./operation-record.ts";
 import { closedFor, type Closed, type SyncQuestion } from "./sync-windows.ts";
 import type { AppView } from "./view.ts";
 
@@ -63,8 +63,5 @@ export function endHeld(context: Context, view: AppView, at: number): Partial<Co
   if (!context.request?.resumed || context.operation || state?.phase !== "Terminating") return undefined;
   const ending = resumedOperation(view);
   if (ending) return { request: ending };
-  return {
-    request: undefined,
-    operationState: { ...state, phase: "Failed", message: TERMINATED_MESSAGE, finishedAt: seconds(at) },
-  };
+  return { request: undefined, refused: true, operationState: terminatedState(state, at) };
 }
