@@ -63,7 +63,11 @@ export function resultsOf(resources: readonly ResourceResult[]): Pick<ToldOperat
     .slice(0, RESULTS_TOLD_MAX)
     .map(
       ({ group = "", version = "", kind = "", namespace = "", name = "", status, message, hookType, hookPhase }) => ({
-        ...{ group, version, kind, namespace, name },
+        group,
+        version,
+        kind,
+        namespace,
+        name,
         ...(status !== undefined && { status }),
         ...(message !== undefined && { message }),
         ...(hookType !== undefined && { hookType, hookPhase }),
