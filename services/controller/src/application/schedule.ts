@@ -42,13 +42,17 @@ function readSchedule(text: string): Schedule | undefined {
   const fields = parts.map((part, n) => readField(part.toLowerCase(), FIELDS[n]!));
   if (fields.includes(undefined)) return undefined;
   const cron = new Cron(fields.join(" "), { timezone: "UTC", paused: true });
-  // Asked again and again within the same minutes.
+  // Asked again and again within the same minutes, and of the same starts by every Application of a project.
   let last: { after: number; next: number } | undefined;
+  const following = new Map<number, number>();
   return {
     next(afterMs) {
       if (last && last.after <= afterMs && afterMs < last.next) return last.next;
-      const next = cron.nextRun(new Date(afterMs))?.getTime();
-      if (next !== undefined) last = { after: afterMs, next };
+      const next = following.get(afterMs) ?? cron.nextRun(new Date(afterMs))?.getTime();
+      if (next === undefined) return undefined;
+      last = { after: afterMs, next };
+      if (following.size >= KNOWN_MAX) following.clear();
+      following.set(afterMs, next);
       return next;
     },
   };

@@ -102,6 +102,11 @@ test("what never opens by itself says no time", () => {
   expect(closedFor([allow({ schedule: "0 0 31 2 *" })], at("22:10:00"), AUTOMATED)?.until).toBeUndefined();
 });
 
+test("windows that never open together are not followed for ever", () => {
+  const windows = [deny({ schedule: "* * * * *", duration: "2m" }), allow({ schedule: "*/7 * * * *", duration: "1m" })];
+  expect(closedFor(windows, at("22:10:00"), AUTOMATED)).toEqual({ why: "deny '* * * * *' for 2m" });
+});
+
 test("schedules are in their time zone, which changes its offset", () => {
   const vienna = { timeZone: "Europe/Vienna", schedule: "0 22 * * *", duration: "1h" };
   expect(closedFor([deny(vienna)], at("21:10:00"), AUTOMATED)?.until).toBe(at("22:00:00"));

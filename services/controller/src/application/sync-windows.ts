@@ -6,8 +6,8 @@ import { matchesGlob } from "@driftless/manifests/glob";
 import { parseGoDuration } from "./go-duration.ts";
 import { scheduleOf, type Schedule } from "./schedule.ts";
 
-/** An allow window that is always about to close and open, and others never in step with it, end somewhere. */
-const EDGES_MAX = 500;
+/** Windows that begin again and again before they have ended, or never open together, are not followed for ever. */
+const EDGES_MAX = 100;
 
 /** Those of the project that concern this Application. */
 export function windowsFor(
@@ -102,11 +102,12 @@ function closingAt(windows: readonly ReadWindow[], at: number, question: SyncQue
 }
 
 function opensAt(windows: readonly ReadWindow[], at: number, question: SyncQuestion): number | undefined {
-  let edge = at;
+  let edges = windows.map((window) => edgeAfter(window, at));
   for (let n = 0; n < EDGES_MAX; n++) {
-    edge = Math.min(...windows.map((window) => edgeAfter(window, edge)));
+    const edge = Math.min(...edges);
     if (edge === Infinity) return undefined;
     if (!closingAt(windows, edge, question)) return edge;
+    edges = edges.map((known, of) => (known > edge ? known : edgeAfter(windows[of]!, edge)));
   }
   return undefined;
 }
