@@ -1,6 +1,7 @@
 // What counts as a difference: ignoreDifferences of the Application and of the system, compare-options (contract §6).
 import { expect, test } from "vitest";
 import { configMap, deployment, eventually, kubectl, kubectlJson, useWorld } from "../harness/story.ts";
+import { annotated } from "./sync.ts";
 
 const use = useWorld();
 
@@ -157,4 +158,61 @@ test("a left-over object that asks for IgnoreExtraneous is listed and does not m
   const left = app.status?.resources?.find((resource) => resource.name === "extra");
   expect(left).toMatchObject({ requiresPruning: true });
   expect(left?.status).toBeUndefined();
+});
+
+test("rules that Kubernetes gathers into a ClusterRole do not count where resource.compareoptions says so", async () => {
+  const setting = (value: string | null) => ({ data: { "resource.compareoptions": value } });
+  const role = (name: string, more: string) =>
+    `apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: ${name}\n${more}\n`;
+  const gathering = role(
+    "gathering",
+    "aggregationRule: {clusterRoleSelectors: [{matchLabels: {gather: this}}]}\nrules: []",
+  );
+  const gathered = role(
+    "gathered",
+    "  labels: {gather: this}\nrules: [{apiGroups: [''], resources: [pods], verbs: [get]}]",
+  );
+  const { world } = use;
+  const { url } = await world.git.createRepository("roles", { "app/a.yaml": gathering, "app/b.yaml": gathered });
+  await world.applications.create({ name: "roles", repoURL: url, path: "app", automated: { prune: true } });
+  await world.applications.until("roles", "OutOfSync", (app) => app.status?.sync?.status === "OutOfSync");
+  await eventually("gathered", async () => {
+    const { rules } = await kubectlJson(world, "get", "clusterrole", "gathering");
+    return rules.length === 1;
+  });
+  await merge("argocd", "configmap", "argocd-cm", setting("ignoreAggregatedRoles: true"));
+  await world.applications.synced("roles");
+  await merge("argocd", "configmap", "argocd-cm", setting(null));
+});
+
+test("a change of what Git does not say is compared with nothing, whatever ignoreResourceUpdates says", async () => {
+  const world = await synced("noise", { "web.yaml": deployment("web") });
+  const comparisons = async () => {
+    const text = await (await fetch(`${world.services.apiUrl}/metrics`)).text();
+    return Number(/^driftless_diff_seconds_count (\d+)$/m.exec(text)?.[1]);
+  };
+  const before = await comparisons();
+  for (let n = 0; n < 5; n++) {
+    await kubectl(world, "annotate", "-n", "noise", "deployment/web", "--overwrite", `example.com/seen=${n}`);
+  }
+  await refreshed("noise");
+  expect(await comparisons()).toBe(before + 1);
+});
+
+test("compare-options that ask for what is done anyway are no difference, on an Application and on its objects", async () => {
+  const annotations = {
+    "argocd.argoproj.io/compare-options": "IgnoreExtraneous,ServerSideDiff=true",
+    "argocd.argoproj.io/ignore-resource-updates": "true",
+  };
+  const object = annotated(configMap("settings"), annotations);
+  await synced(
+    "options",
+    { "cm.yaml": object },
+    {
+      annotations: {
+        "argocd.argoproj.io/compare-options": "ServerSideDiff=true,IncludeMutationWebhook=true,IgnoreExtraneous",
+      },
+    },
+  );
+  expect((await settings("options")).metadata.annotations).toMatchObject(annotations);
 });

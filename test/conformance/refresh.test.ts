@@ -132,6 +132,16 @@ test("automation switched on, another path and another destination are acted upo
   await eventually("the other namespace", async () => (await valueOf("moved").catch(() => "")) === "other");
 });
 
+test("cluster.inClusterEnabled takes the cluster of the control plane away from its Applications, and gives it back", async () => {
+  const { world } = await synced("local");
+  await patched("argocd-cm", { "cluster.inClusterEnabled": "false" });
+  const app = await world.applications.condition("local", "DESTINATION_UNKNOWN");
+  expect(app.status?.conditions?.[0]?.message).toContain("cluster.inClusterEnabled");
+  await patched("argocd-cm", { "cluster.inClusterEnabled": null });
+  await world.applications.until("local", "back", ({ status }) => (status?.conditions ?? []).length === 0);
+  await world.applications.synced("local");
+});
+
 test("a change of an object is compared at once, and Git is not asked for it", async () => {
   const { world } = await synced("drifted", { "app/web.yaml": deployment("web") }, { automated: { prune: true } });
   const before = questions("drifted");
@@ -176,8 +186,8 @@ test("while Git refuses, the last result stays for the grace period and the erro
   expect(await valueOf("away")).toBe("1");
   world.git.setCredentials("away", undefined);
   const back = await refreshed("away");
-  expect(back.status?.sync?.status).toBe("Synced");
   expect(back.status?.conditions ?? []).toEqual([]);
+  expect(back.status?.sync?.status).toBe("Synced");
 });
 
 test("skip-reconcile stops everything for an Application, a refresh too, until it is taken away", async () => {

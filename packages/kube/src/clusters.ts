@@ -111,11 +111,7 @@ export function openClusters(options: ClustersOptions): Clusters {
   let listed = false;
   const opened = new Map<string, { from: string; cluster: Promise<ClusterLookup> }>();
   const listeners = new Set<() => void>();
-  let identities: ClusterIdentity[] | undefined;
-  const changed = () => {
-    identities = undefined;
-    for (const listener of listeners) listener();
-  };
+  const changed = () => listeners.forEach((listener) => listener());
 
   const watch = watchResource<ClusterSecret>({
     client: controlPlane.client,
@@ -163,7 +159,12 @@ export function openClusters(options: ClustersOptions): Clusters {
       ? secret.server === trimmed(server)
       : secret.name === name || (name === IN_CLUSTER_NAME && secret.server === IN_CLUSTER_SERVER);
 
-  const known = (): ClusterIdentity[] => (identities ??= listIdentities([...secrets.values()]));
+  const known = (): ClusterIdentity[] => {
+    const ours = [...secrets.values()];
+    const identities = ours.map(({ server, name, project }) => ({ server, name, ...(project && { project }) }));
+    const isNamed = identities.some(({ server }) => server === IN_CLUSTER_SERVER);
+    return isNamed ? identities : [...identities, { server: IN_CLUSTER_SERVER, name: IN_CLUSTER_NAME }];
+  };
 
   return {
     controlPlane,
@@ -218,12 +219,6 @@ export function openClusters(options: ClustersOptions): Clusters {
       await controlPlane.client.close();
     },
   };
-}
-
-function listIdentities(secrets: readonly ClusterSecret[]): ClusterIdentity[] {
-  const named = secrets.map(({ server, name, project }) => ({ server, name, ...(project && { project }) }));
-  const hasInCluster = named.some(({ server }) => server === IN_CLUSTER_SERVER);
-  return hasInCluster ? named : [...named, { server: IN_CLUSTER_SERVER, name: IN_CLUSTER_NAME }];
 }
 
 const trimmed = (server: string): string => server.replace(/\/+$/, "");

@@ -7,8 +7,8 @@ export const PARAMETERS_CONFIG_MAP = "argocd-cmd-params-cm";
 
 /** Parts of Argo CD that Driftless does not replace read these. */
 const OF_OTHERS = /^(server|dexserver|applicationsetcontroller|notificationscontroller|commitserver|redis|otlp|log)\./;
-/** What applying would change is always asked of the API server, whichever is said. */
-const GIVEN = new Set(["controller.diff.server.side"]);
+/** What applying would change is always asked of the API server, whichever is said; the other is without effect in Argo CD too. */
+const GIVEN = new Set(["controller.diff.server.side", "controller.self.heal.backoff.cooldown.seconds"]);
 
 export interface Parameters {
   policy: Policy;

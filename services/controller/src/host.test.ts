@@ -157,6 +157,7 @@ test("names an actor that stays at the very same work past every deadline, and n
     type: "SourceFetched",
     message: { ...asked("FetchSource").find(({ uid }) => uid === "c")!.message, bundleDigest: "b", observation: 1 },
   } as never);
+  clock.pending = [];
   expect(host.stuck(180_000)).toEqual([]);
   clock.advance(100_000);
   expect(host.stuck(180_000)).toEqual(["a"]);

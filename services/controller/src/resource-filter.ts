@@ -1,5 +1,6 @@
 // Resource filter (pure): `resource.exclusions` and `resource.inclusions` of argocd-cm (contract §6).
 import { z } from "zod";
+import { failure, type Failure } from "@driftless/contracts/failure";
 import type { KindFilter, ResourceFilter } from "@driftless/contracts/pipeline/4-diff";
 import { readYaml } from "@driftless/customizations/entries";
 
@@ -9,15 +10,16 @@ const Filters = z.array(z.looseObject({ apiGroups: names, kinds: names, clusters
 /** Without a filter when neither says anything. */
 export function resourceFilterOf(data: Readonly<Record<string, unknown>>): {
   filter?: ResourceFilter;
-  problems: string[];
+  /** What cannot be read: whoever excludes kinds must not have them applied. */
+  refused: Failure[];
 } {
-  const problems: string[] = [];
+  const refused: Failure[] = [];
   const read = (key: string): KindFilter[] => {
     const text = data[key];
     if (typeof text !== "string" || text.trim() === "") return [];
     const list = readYaml(Filters, text, []);
     if (list.kind === "invalid") {
-      problems.push(`${key}: ${list.reason}`);
+      refused.push(failure("SPEC_INVALID", `${key} of argocd-cm: ${list.reason}`, { path: `data[${key}]` }));
       return [];
     }
     return list.value.map(({ apiGroups, kinds, clusters }) => ({
@@ -28,5 +30,5 @@ export function resourceFilterOf(data: Readonly<Record<string, unknown>>): {
   };
   const exclusions = read("resource.exclusions");
   const inclusions = read("resource.inclusions");
-  return { ...(exclusions.length + inclusions.length > 0 && { filter: { exclusions, inclusions } }), problems };
+  return { ...(exclusions.length + inclusions.length > 0 && { filter: { exclusions, inclusions } }), refused };
 }

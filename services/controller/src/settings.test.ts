@@ -48,14 +48,12 @@ test("keys of Argo CD's front end are passed over in silence, those of reconcili
     "accounts.alice": "login",
     "resource.customizations.actions.apps_Deployment": "x",
     "application.instanceLabelKey": "no label key",
-    "resource.inclusions": "kinds: [ConfigMap]",
     "resource.respectRBAC": "loose",
     "resource.compareoptions": "ignoreResourceStatusField: crd",
   };
   expect(settingsOf(configMap(data), "argocd").problems).toEqual([
     expect.stringContaining("resource.compareoptions: ignoreResourceStatusField"),
     expect.stringContaining("application.instanceLabelKey:"),
-    expect.stringContaining("resource.inclusions:"),
     expect.stringContaining("resource.respectRBAC:"),
   ]);
 });

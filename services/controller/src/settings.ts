@@ -22,6 +22,7 @@ const HONOURED = new Set([
   "resource.inclusions",
   // Only kinds in use are watched, and one that may not be read concerns only who uses it.
   "resource.respectRBAC",
+  "cluster.inClusterEnabled",
   "kustomize.buildOptions",
   "globalProjects",
   "resource.customizations",
@@ -97,8 +98,8 @@ export function settingsOf(
   const isLabelKey = LABEL_KEY.test(labelKey);
   if (labelKey !== "" && !isLabelKey) problems.push(`application.instanceLabelKey: "${labelKey}" is no label key`);
   const installationId = text("installationID");
-  const { filter, problems: filterProblems } = resourceFilterOf(data);
-  problems.push(...filterProblems);
+  const { filter, refused: unreadable } = resourceFilterOf(data);
+  refused.push(...unreadable);
   const respectRbac = text("resource.respectRBAC");
   if (!["", "normal", "strict"].includes(respectRbac))
     problems.push(`resource.respectRBAC: "${respectRbac}" is neither normal nor strict`);
@@ -111,6 +112,7 @@ export function settingsOf(
         ...(installationId !== "" && { installationId }),
       },
       ...(filter && { resourceFilter: filter }),
+      ...(text("cluster.inClusterEnabled") === "false" && { inClusterDisabled: true }),
       pollIntervalMs: pollIntervalMs ?? POLL_INTERVAL_MS,
       pollJitterMs,
       ...(hardIntervalMs ? { hardIntervalMs } : {}),

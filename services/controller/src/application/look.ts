@@ -98,7 +98,7 @@ export function updateView(context: Context, view: AppView, at: number): Partial
     if (!view.desired) wished = undefined;
   }
   if (view.refresh !== undefined && view.refresh !== context.takenRefresh) {
-    changes.takenRefresh = view.refresh;
+    Object.assign(changes, forgetRefresh(context), { takenRefresh: view.refresh });
     if (view.desired) {
       const [mode] = view.refresh.split(" ");
       const hard = mode === "hard";
@@ -107,7 +107,7 @@ export function updateView(context: Context, view: AppView, at: number): Partial
       changes.answeredRefresh = view.refresh;
     }
   }
-  if (view.refresh === undefined) changes.takenRefresh = undefined;
+  if (view.refresh === undefined) Object.assign(changes, forgetRefresh(context));
   // The next one may say the very same.
   if (view.operation === undefined) changes.takenOperationHash = "";
   const ended = endHeld(next, view, at);
@@ -123,6 +123,13 @@ export function updateView(context: Context, view: AppView, at: number): Partial
   changes.wish = wished;
   return changes;
 }
+
+/** What was asked for before is over: neither it nor a look that began with it answers what is asked for next. */
+export const forgetRefresh = ({ pass }: Context): Partial<Context> => ({
+  takenRefresh: undefined,
+  answeredRefresh: undefined,
+  ...(pass?.refreshAnnotation !== undefined && { pass: { ...pass, refreshAnnotation: undefined } }),
+});
 
 /** The `operation` field: taken as a request, or refused by ending it, never left hanging. */
 export function takeRequest(context: Context, at: number): Partial<Context> {

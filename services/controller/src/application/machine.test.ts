@@ -1556,6 +1556,23 @@ describe("the refresh annotation", () => {
     expect(applicationPatch(play.context, asked("2") as never, play.now)?.patch["metadata"]).toBeDefined();
   });
 
+  test("set again during a look that began before the first was seen to be answered is answered by a look of its own", () => {
+    const play = Play.synced().send({ type: "ApplicationUpdated", view: view(annotated("normal")) });
+    const fails = () =>
+      play.answer("FetchSource", "SourceFetchFailed", { failure: { code: "GIT_UNREACHABLE", message: "no answer" } });
+    fails();
+    play.look();
+    play.send({ type: "RefreshAnswered", value: "normal" });
+    play.send({ type: "ApplicationUpdated", view: view(annotated("normal")) });
+    const isAnswered = () =>
+      applicationPatch(play.context, annotated("normal") as never, play.now)?.patch["metadata"] !== undefined;
+    expect(isAnswered()).toBe(false);
+    fails();
+    expect(isAnswered()).toBe(false);
+    fails();
+    expect(isAnswered()).toBe(true);
+  });
+
   test("may be set again once it was answered", () => {
     const play = Play.synced();
     play

@@ -62,13 +62,12 @@ function readSchedule(text: string): Schedule | undefined {
 function readField(text: string, field: Field): string | undefined {
   const numbers = new Set<number>();
   let isStar = false;
-  for (const part of text.split(",").filter((one) => one !== "")) {
+  for (const part of text.split(",")) {
     const read = readPart(part, field);
     if (!read) return undefined;
     isStar ||= read.isStar;
     for (let n = read.from; n <= read.to; n += read.step) numbers.add(n);
   }
-  if (numbers.size === 0) return undefined;
   return isStar ? "*" : [...numbers].toSorted((a, b) => a - b).join(",");
 }
 

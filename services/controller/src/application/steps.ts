@@ -70,7 +70,7 @@ export const STEPS = {
   wantDiff: from("LiveChanged", heal.wantDiff),
   updateView: from("ApplicationUpdated", (context, event) => look.updateView(context, event.view, event.at)),
   refreshAnswered: from("RefreshAnswered", (context, event) =>
-    context.answeredRefresh === event.value ? { answeredRefresh: undefined, takenRefresh: undefined } : {},
+    context.answeredRefresh === event.value ? look.forgetRefresh(context) : {},
   ),
   // A fetcher that begins anew may number its observations anew.
   forgetObservations: (context) => ({

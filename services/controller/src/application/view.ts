@@ -14,6 +14,7 @@ import type { IgnoreRule, ResourceFilter, Target } from "@driftless/contracts/pi
 import type { AppProjectSpec, SyncWindow } from "@driftless/contracts/project";
 import { shardOf } from "@driftless/contracts/subject";
 import { cascadeOf } from "./finalizers.ts";
+import { IN_CLUSTER_SERVER } from "@driftless/kube/clusters";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { APPROVED_ANNOTATION } from "./approval.ts";
 import type { GlobalProject } from "../global-projects.ts";
@@ -44,6 +45,8 @@ type TargetTracking = Pick<Target, "trackingMethod" | "instanceLabelKey" | "inst
 export interface Settings {
   controlPlaneNamespace: string;
   tracking: TargetTracking;
+  /** `cluster.inClusterEnabled: "false"`: the cluster that it runs in is no destination. */
+  inClusterDisabled?: boolean;
   /** Kinds that are left alone. */
   resourceFilter?: ResourceFilter;
   pollIntervalMs: number;
@@ -276,6 +279,10 @@ function specFailures(app: Application, ref: AppRef, around: Around): Failure[] 
   if (invalid.length > 0) return invalid;
   const refusing = projectFailures(ref, around);
   if (refusing.length > 0) return refusing;
+  if (around.settings.inClusterDisabled && around.cluster?.server === IN_CLUSTER_SERVER) {
+    const text = "cluster.inClusterEnabled of argocd-cm says that the cluster of the control plane is no destination";
+    return [failure("DESTINATION_UNKNOWN", text, { path: "spec.destination" })];
+  }
   return deniedSources(app, ref.project, around);
 }
 
