@@ -93,6 +93,8 @@ program
   .option("--namespace <namespace>", "the destination's (default: default)")
   .option("--helm-set <name=value>", "a Helm parameter; may be repeated", many)
   .option("--values <file>", "a value file, relative to the chart; may be repeated", many)
+  .option("--kube-version <version>", "the cluster's, for charts that ask for it (default: what helm template says)")
+  .option("--api-version <name>", "group/version or group/version/Kind that the cluster serves; may be repeated", many)
   .addOption(output("yaml", "json"))
   .action(async (path, options) => (await import("./commands/render.ts")).render(path, options));
 

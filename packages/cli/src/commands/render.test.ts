@@ -44,6 +44,17 @@ async function names(directory: string, options: Omit<RenderOptions, "output"> =
   return outcome.kind === "rendered" ? outcome.manifests.map(({ metadata }) => JSON.parse(metadata).name) : outcome;
 }
 
+test("a chart that asks for the cluster's versions gets those that were given", async () => {
+  await mkdir(join(root, "asks/templates"), { recursive: true });
+  await writeFile(join(root, "asks/Chart.yaml"), "apiVersion: v2\nname: asks\nversion: 1.0.0\n");
+  const name = `'{{ .Capabilities.KubeVersion.Minor }}-{{ .Capabilities.APIVersions.Has "x.io/v1" }}'`;
+  await writeFile(join(root, "asks/templates/a.yaml"), `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\n`);
+  const options = { kubeVersion: "v1.29.4", apiVersion: ["x.io/v1"] };
+  expect(await renderTree(join(root, "asks"), options, (job) => engine.render(job))).toMatchObject({
+    manifests: [{ metadata: '{"name":"29-true"}' }],
+  });
+});
+
 test("a base beside the directory is found in the repository", async () => {
   expect(await names("overlay")).toEqual(["p-base"]);
 });

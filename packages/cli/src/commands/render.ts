@@ -16,6 +16,8 @@ export interface RenderOptions {
   namespace?: string;
   helmSet?: string[];
   values?: string[];
+  kubeVersion?: string;
+  apiVersion?: string[];
   output: "yaml" | "json";
 }
 
@@ -84,6 +86,8 @@ export async function renderTree(
       path: path || ".",
       appName: options.name ?? basename(directory),
       ...(Object.keys(helm).length > 0 ? { helm } : {}),
+      ...(options.kubeVersion !== undefined && { kubeVersion: options.kubeVersion }),
+      ...(options.apiVersion && { apiVersions: options.apiVersion }),
       environment: { namespace: options.namespace ?? "default", project: "default" },
       entries: [...tree.entries.values()],
       complete: [...tree.complete],
