@@ -207,11 +207,13 @@ test("local manifests are applied instead of the source's, as YAML as in Git, an
     ({ status }) => status?.sync?.status === "OutOfSync",
   );
   expect(after.status?.sync?.revision).toBe(app.status?.history?.[0]?.revision);
-  const broken = await operate(world, "local", { manifests: [json, "kind: [ConfigMap\n"] });
-  expect(broken.status?.operationState).toMatchObject({
-    phase: "Error",
-    message: expect.stringMatching(/\[MANIFEST_INVALID\].*operation\.sync\.manifests\[1\]\.yaml/),
-  });
+  for (const wrong of ["kind: ConfigMap\n", "apiVersion: v1\nkind: [ConfigMap\nmetadata: {}\n"]) {
+    const broken = await operate(world, "local", { manifests: [json, wrong] });
+    expect(broken.status?.operationState).toMatchObject({
+      phase: "Error",
+      message: expect.stringMatching(/\[MANIFEST_INVALID\].*operation\.sync\.manifests\[1\]/),
+    });
+  }
 });
 
 test("local manifests keep to the AppProject, and are refused while automation would take them back", async () => {

@@ -12,7 +12,7 @@ import { unsupportedInOperation } from "./unsupported.ts";
 import { decide, verdictOf } from "./decision.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { isAllowed, projectDenial } from "./gate.ts";
-import { LOCAL_WITH_AUTOMATION } from "./local-manifests.ts";
+import { LOCAL_WITH_AUTOMATION, wrongManifests } from "./local-manifests.ts";
 import { INFO, isFieldOfRunning, requestedBy } from "./operation-record.ts";
 import { orphansWarning } from "./orphans.ts";
 import { follows, inputsDigestOf, observedOf, revisionsOf, type Render } from "./render.ts";
@@ -153,6 +153,8 @@ export function takeRequest(context: Context, at: number): Partial<Context> {
   const { sources, isMultiSource } = view.requested?.desired ?? view.desired;
   const wrong = wrongRevisions(view.operation, sources, isMultiSource);
   if (wrong.length > 0) return refuse(wrong);
+  const notManifests = wrongManifests(view.requested?.manifests ?? []);
+  if (notManifests.length > 0) return refuse(notManifests);
   if (view.requested?.manifests && view.desired.automated && !view.operation.sync.dryRun) {
     return refuse([failure("SPEC_INVALID", LOCAL_WITH_AUTOMATION, { path: "operation.sync.manifests" })]);
   }
