@@ -38,6 +38,11 @@ test.each<[string, ObjectState[], object]>([
     },
   ],
   [
+    "with a load balancer that says nothing while it waits",
+    [object("/Service/n/web", "Progressing", { health: { status: "Progressing" } })],
+    { status: "Progressing", message: "Service web" },
+  ],
+  [
     "with one degraded that is to be pruned",
     [object("/Pod/n/p", "Degraded", { extra: true })],
     { status: "Degraded", message: "Pod p: is Degraded" },

@@ -18,8 +18,9 @@ export function appHealth({ objects, view }: Pick<Context, "objects" | "view">):
       status = health.status;
       causes.length = 0;
     }
-    if (status !== "Healthy" && health.status === status && health.message)
-      causes.push(`${key.kind} ${key.name}: ${health.message}`);
+    if (status === "Healthy" || health.status !== status) continue;
+    const who = `${key.kind} ${key.name}`;
+    causes.push(health.message ? `${who}: ${health.message}` : who);
   }
   return causes.length > 0 ? { status, message: causes.slice(0, CAUSES_SHOWN).join("; ") } : { status };
 }
