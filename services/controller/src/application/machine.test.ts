@@ -1159,6 +1159,26 @@ describe("a sync window", () => {
   });
 });
 
+test("an attempt that takes a newer revision is still the operation of its field, and ends with it", () => {
+  const retry = { limit: 2, refresh: true };
+  const spec = { ...application().spec, syncPolicy: { automated: {}, retry } };
+  const play = new Play(application(undefined, { spec }));
+  play.passTo([{ ...WEB, verdict: "Missing" }]);
+  const raw = application({}, { spec, status: play.status() });
+  const written = { ...raw, operation: applicationPatch(play.context, raw as never, play.now)!.patch["operation"] };
+  play.predicted([{ ...WEB, outcome: "creates" }]).recorded();
+  play.applied([{ ...WEB, outcome: "failed", failure: { code: "APPLY_FAILED", message: "no" } }]).fire("retryDelay");
+  play.fetched({ revision: "b".repeat(40), observation: 2 }).rendered({ renderKey: "k-2", manifestsDigest: "m-2" });
+  play.compared([{ ...WEB, verdict: "Missing" }]);
+  const again = { ...written, status: play.status() };
+  expect(isFieldOfRunning(again as never)).toBe(true);
+  play.send({ type: "ApplicationUpdated", view: view(again) });
+  play.predicted([{ ...WEB, outcome: "creates" }]).recorded();
+  play.applied([{ ...WEB, outcome: "created", live: live() }]);
+  expect(play.context.operationState).toMatchObject({ phase: "Succeeded" });
+  expect(play.context.request).toBeUndefined();
+});
+
 describe("a restart", () => {
   const running = (over: Record<string, unknown> = {}) =>
     application(
@@ -1229,6 +1249,32 @@ describe("a restart", () => {
     expect(play.status()["operationState"]).toMatchObject({ phase: "Failed", message: "Operation terminated" });
     expect(play.last("ApplicationChanged")).toMatchObject({ operation: { id: "op-9", phase: "Failed" } });
   });
+
+  test.each([{ revision: "release" }, { revision: "" }])(
+    "does not take the request of what runs for another one, asked for with %o",
+    (sync) => {
+      const operation = { sync };
+      const begun = Play.synced({});
+      begun.send({ type: "ApplicationUpdated", view: view(application({}, { operation, status: begun.status() })) });
+      begun
+        .fetched()
+        .rendered({ manifestsDigest: "m-2" })
+        .compared([{ ...WEB, verdict: "Missing" }]);
+      const raw = application({}, { operation, status: begun.status() });
+      expect(raw["status"]).toMatchObject({ operationState: { operation: { sync: { revision: "a".repeat(40) } } } });
+      const play = new Play(raw).look();
+      play.send({ type: "ApplicationUpdated", view: view(raw) });
+      play.fetched().rendered();
+      play
+        .compared([{ ...WEB, verdict: "Missing" }])
+        .predicted([{ ...WEB, outcome: "creates" }])
+        .recorded();
+      play.applied([{ ...WEB, outcome: "created", live: live() }]);
+      expect(play.context.operationState?.phase).toBe("Succeeded");
+      expect(play.context.request).toBeUndefined();
+      expect(applicationPatch(play.context, raw as never, play.now)?.patch["operation"]).toBeNull();
+    },
+  );
 
   test("of an app in sync writes nothing", () => {
     const before = Play.synced({ selfHeal: true });

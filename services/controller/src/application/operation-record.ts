@@ -5,7 +5,7 @@ import { OPERATION_INFO } from "@driftless/contracts/pipeline/5-sync";
 import { canonicalJson } from "@driftless/kube/canonical-json";
 import { ofSources } from "@driftless/manifests/of-sources";
 import type { Operation, OperationRequest } from "./context.ts";
-import { toldRevisions } from "./render.ts";
+import { revisionsOf, toldRevisions } from "./render.ts";
 import { retryDelayMs } from "./retry-delay.ts";
 import { retryPolicy, type AppView } from "./view.ts";
 
@@ -24,6 +24,8 @@ export const INFO = {
   variables: `${PREFIX}render-variables`,
   /** Field manager that wrote the request. */
   requestedBy: `${PREFIX}requested-by`,
+  /** What it names instead of the commits that it led to, so that the request is known again; absent where that is the same. */
+  asked: `${PREFIX}asked-revision`,
   /** Which of the syncs in a row that were begun on this desired state, after others had failed; absent for the first. */
   again: `${PREFIX}sync-again`,
 } as const;
@@ -34,7 +36,14 @@ export function infoOf(operation: OperationField | undefined, name: string): str
 
 type Pair = [string, string];
 
+/** The revisions that a request names, as one text; empty where it leaves them open. */
+function namedIn({ sync }: OperationField): string {
+  const { revision = "", revisions = [] } = sync ?? {};
+  return revision || (revisions.includes("") ? "" : ofSources(revisions));
+}
+
 export function withInfo(operation: Operation): OperationField {
+  const named = infoOf(operation.field, INFO.asked) ?? namedIn(operation.field);
   const values: Pair[] = [
     [INFO.operationId, operation.id],
     [INFO.epoch, String(operation.epoch)],
@@ -42,6 +51,7 @@ export function withInfo(operation: Operation): OperationField {
     [INFO.manifestsDigest, operation.render.manifestsDigest],
     [INFO.inputsDigest, operation.render.inputsDigest],
     [INFO.sourceHash, operation.render.sourceHash],
+    ...(named !== "" && named !== ofSources(revisionsOf(operation.render)) ? [[INFO.asked, named] satisfies Pair] : []),
     ...(operation.requestedBy ? [[INFO.requestedBy, operation.requestedBy] satisfies Pair] : []),
     ...(operation.render.sources.some(({ variables }) => variables.length > 0)
       ? [[INFO.variables, ofSources(operation.render.sources.map(({ variables }) => variables.join()))] satisfies Pair]
@@ -63,10 +73,13 @@ export function withInfo(operation: Operation): OperationField {
 export function isFieldOfRunning({ operation, status }: Pick<Application, "operation" | "status">): boolean {
   const { phase, operation: record } = status?.operationState ?? {};
   if (!operation || !record || (phase !== "Running" && phase !== "Terminating")) return false;
-  const { revision, revisions = [] } = operation.sync ?? {};
-  // What is left open stands in the record as it was found.
-  const isOpen = revision === undefined && (revisions.length === 0 || revisions.includes(""));
-  const [asked, recorded] = isOpen ? [withoutRevision(operation), withoutRevision(record)] : [operation, record];
+  const named = namedIn(operation);
+  // The commits that it led to may be others than it names, and others than those of its first attempt.
+  const isItsOwn = infoOf(operation, INFO.operationId) === (infoOf(record, INFO.operationId) ?? "");
+  const isOfItsRevision = named === "" || named === infoOf(record, INFO.asked) || isItsOwn;
+  const [asked, recorded] = isOfItsRevision
+    ? [withoutRevision(operation), withoutRevision(record)]
+    : [operation, record];
   return canonicalJson(withoutInfo(asked)) === canonicalJson(withoutInfo(recorded));
 }
 
