@@ -1141,6 +1141,24 @@ describe("a sync window", () => {
     expect(Date.parse(play.context.operation!.startedAt)).toBeGreaterThanOrEqual(1_800_000);
   });
 
+  test("that opens later than it did is waited for by the running operation until then", () => {
+    const waves = [
+      { ...CONFIG, verdict: "Missing" as const, wave: -1 },
+      { ...WEB, verdict: "Missing" as const },
+    ];
+    const play = new Play(application({})).passTo(waves);
+    play.predicted([CONFIG, WEB].map((key) => ({ ...key, outcome: "creates" as const }))).recorded();
+    const raw = application({}, { status: play.status() });
+    play.send({ type: "ApplicationUpdated", view: view(raw, closedFor("30m")) });
+    play.applied([{ ...CONFIG, outcome: "created", live: live() }]);
+    expect(play.delay("awaitedLook")).toBe(1_800_000 - play.now);
+    play.send({ type: "ApplicationUpdated", view: view(raw, closedFor("1h")) }).fire("awaitedLook");
+    expect(play.delay("awaitedLook")).toBe(3_600_000 - play.now);
+    expect(play.status()["operationState"].message).toContain("until 1970-01-01T01:00:00Z");
+    play.fire("awaitedLook").recorded();
+    expect(play.last("ApplyStep")["apply"]).toMatchObject([WEB]);
+  });
+
   test("stops the drift of an app that heals itself from being put right at once", () => {
     const play = Play.synced({ selfHeal: true });
     const raw = application({ selfHeal: true }, { status: play.status() });

@@ -274,7 +274,8 @@ export const applicationMachine = setup({
                 awaitedLook: [
                   { guard: "isOverdue", target: "stepping", actions: "giveUp" },
                   { guard: "isPauseOver", target: "stepping", actions: "endPause" },
-                  { target: "waiting", reenter: true },
+                  { guard: "mayGoOn", target: "stepping" },
+                  { target: "waiting", reenter: true, actions: "planStep" },
                 ],
               },
               on: {
