@@ -74,10 +74,12 @@ export function createVersions({ blobs, clock, changed }: VersionsOptions): Vers
     one.cancel?.();
     one.cancel = clock.setTimer(delayMs, () => {
       one.cluster.discovery.invalidate();
-      void read(one.cluster).then((outcome) => {
+      // While NATS is away nothing can be stored: the next look will.
+      const reading = read(one.cluster).catch(() => undefined);
+      void reading.then((outcome) => {
         if (followed.get(one.cluster.server) !== one) return;
         lookSoon(one, again ? SETTLE_MS : UPGRADE_LOOK_MS, false);
-        if (outcome.kind === "failed" || sameVersions(outcome.cluster, one.told)) return;
+        if (outcome?.kind !== "described" || sameVersions(outcome.cluster, one.told)) return;
         one.told = outcome.cluster;
         changed(outcome.cluster);
       });
