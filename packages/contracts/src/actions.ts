@@ -46,7 +46,11 @@ const ResourceAction = z.looseObject({
 
 export type ResourceAction = z.infer<typeof ResourceAction>;
 
-const ActionsOfObject = ObjectKey.extend({ live: LiveIdentity.optional(), actions: z.array(ResourceAction) });
+/** With its generation, where it has one: its status may change while somebody decides about the rest of it. */
+const SeenIdentity = LiveIdentity.extend({ generation: z.number().optional() });
+export type SeenIdentity = z.infer<typeof SeenIdentity>;
+
+const ActionsOfObject = ObjectKey.extend({ live: SeenIdentity.optional(), actions: z.array(ResourceAction) });
 
 const Change = ObjectKey.extend({ operation: z.enum(["patch", "create"]) });
 
@@ -84,7 +88,7 @@ export const PerformAction = defineMessage({
   schema: Request.extend({
     target: Target,
     asked: Asked,
-    object: ObjectKey.extend({ live: LiveIdentity }),
+    object: ObjectKey.extend({ live: SeenIdentity }),
     changes: z.array(Change),
     bodiesDigest: z.string(),
   }),

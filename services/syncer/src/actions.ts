@@ -1,7 +1,7 @@
 // Actions (edge): which there are for live objects, what one of them would change, and changing it (contract §12).
 //
 // A1  Only what this Application tracks is acted on.
-// A2  A change is made of the very object that the script was asked about.
+// A2  A change is made of the very object that the script was asked about, as it was then but for its status.
 import type { Bus } from "@driftless/bus/connect";
 import { on, type Handler } from "@driftless/bus/consume";
 import {
@@ -10,6 +10,7 @@ import {
   PerformAction,
   PlanAction,
   type ResourceAction,
+  type SeenIdentity,
 } from "@driftless/contracts/actions";
 import { failure, type Failure } from "@driftless/contracts/failure";
 import type { ObjectKey, Request } from "@driftless/contracts/identity";
@@ -18,6 +19,7 @@ import type { Target } from "@driftless/contracts/pipeline/4-diff";
 import { actionScriptsOf, type ActionScripts } from "@driftless/customizations/action-scripts";
 import { LUA_TIMEOUT_MS, type Customizations } from "@driftless/customizations/customizations";
 import { mergePatch } from "@driftless/kube/apply";
+import type { KubeOutcome } from "@driftless/kube/outcome";
 import type { ApiResource, KubeObject } from "@driftless/kube/resource";
 import { keyForPeople, groupOf, versionOf } from "@driftless/manifests/resource-key";
 import type { Clock } from "@driftless/process/clock";
@@ -93,7 +95,7 @@ async function planAction(
     const scripts = actionScriptsOf(customizations.rules, key);
     const listed = await actionsOf(engine, scripts, found.object);
     if (listed.kind === "failed") return { objects, changes: [], failure: listed.failure };
-    objects.push({ ...key, live: identityOf(found.object), actions: listed.actions });
+    objects.push({ ...key, live: seenIdentity(found.object), actions: listed.actions });
     if (action === undefined) continue;
     const chosen = chosenScript(key, action, listed.actions, scripts);
     if (chosen.kind === "failed") return { objects, changes: [], failure: chosen.failure };
@@ -117,7 +119,8 @@ async function performAction(
   changed: (MessageOf<typeof PerformAction>["changes"][number] & { message: string })[];
   failure?: Failure;
 }> {
-  const { changes, object } = command;
+  const { changes } = command;
+  let { live } = command.object;
   const bytes = await step.blobs.get(command.bodiesDigest);
   if (!bytes) return { changed: [], failure: failure("BLOB_GONE", "What the action would change is gone; ask again.") };
   const bodies = JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>[];
@@ -128,20 +131,49 @@ async function performAction(
     const outcome =
       change.operation === "create"
         ? await step.cluster.client.create(lookup.resource, change.namespace, JSON.stringify(bodies[index]))
-        : await mergePatch({
-            client: step.cluster.client,
-            resource: lookup.resource,
-            key: change,
-            patch: { ...bodies[index], metadata: { ...metadataOf(bodies[index]), uid: object.live.uid } }, // A2
-            fieldManager: FIELD_MANAGER,
-            signal: step.signal,
-          });
+        : await patchAsSeen(step, { key: change, resource: lookup.resource, live, body: bodies[index] });
     if (outcome.kind === "error") return { changed, failure: applyFailure(outcome.error, change, lookup.resource) };
+    if (change.operation === "patch") live = seenIdentity(outcome.object);
     const done = change.operation === "create" ? "created" : "patched";
     changed.push({ ...change, message: `${keyForPeople(change)} ${done}` });
   }
   return { changed };
 }
+
+const CONFLICTS_MAX = 5;
+
+/** A2 */
+async function patchAsSeen(
+  step: Step,
+  change: { key: ObjectKey; resource: ApiResource; live: SeenIdentity; body: Record<string, unknown> | undefined },
+): Promise<KubeOutcome<KubeObject>> {
+  const { key, resource, live, body } = change;
+  const { uid, generation } = live;
+  let { resourceVersion } = live;
+  for (let attempt = 0; ; attempt++) {
+    const outcome = await mergePatch({
+      client: step.cluster.client,
+      resource,
+      key,
+      patch: { ...body, metadata: { ...metadataOf(body), uid } },
+      resourceVersion,
+      fieldManager: FIELD_MANAGER,
+      signal: step.signal,
+    });
+    if (outcome.kind === "ok" || outcome.error.code !== "CONFLICT" || attempt === CONFLICTS_MAX) return outcome;
+    const now = await read(step, resource, key, "newest");
+    if (now.kind === "error") return now;
+    const seen = seenIdentity(now.object);
+    const isAsSeen = seen.uid === uid && generation !== undefined && seen.generation === generation;
+    if (!isAsSeen || ownedBy(step, now.object, key) !== "this") return outcome;
+    ({ resourceVersion } = seen);
+  }
+}
+
+const seenIdentity = (object: KubeObject): SeenIdentity => ({
+  ...identityOf(object),
+  ...(object.metadata.generation !== undefined && { generation: object.metadata.generation }),
+});
 
 async function findObject(
   step: Step,
