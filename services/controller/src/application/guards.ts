@@ -171,6 +171,12 @@ export const GUARDS = {
   areHooksOver: ({ context, event }: Asked) => nextOfDeletion(context, event.at ?? context.now).kind !== "watch",
   /** On its way out: it goes by events and now and then a survey. */
   isDeletionAwaited: deletionNext("await"),
+  /** What waits for an approval may be what somebody deletes instead. */
+  isHeldObjectGone: (asked: Asked) =>
+    deletionNext("hold")(asked) &&
+    asked.event.type === "LiveChanged" &&
+    asked.event.message.change === "deleted" &&
+    asked.context.deletion!.surveyed,
   isStageRecorded: ({ context, event }: Asked) =>
     event.type === "StageRecorded" && event.stages === context.deletion?.done.length,
 } satisfies Record<string, (asked: Asked) => boolean>;

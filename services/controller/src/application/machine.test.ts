@@ -1701,6 +1701,18 @@ describe("deletion", () => {
     expect(play.context.deletion?.done).toEqual(["Cascade"]);
   });
 
+  test("waits for no approval of what somebody deletes instead", () => {
+    const play = Play.synced({});
+    play.send({ type: "ApplicationUpdated", view: view(deleted(["resources-finalizer.argocd.argoproj.io"])) });
+    play.compared([{ ...WEB, verdict: "Extra", live: live(), consents: { delete: "confirm" } }]);
+    expect(play.context.deletion?.failure?.code).toBe("APPROVAL_MISSING");
+    const before = play.count("ComputeDiff");
+    play.liveChanged({ live: live("40") });
+    expect(play.count("ComputeDiff")).toBe(before);
+    play.liveChanged({ change: "deleted", live: live("41") }).compared([]);
+    expect(play.context.deletion?.done).toEqual(["Cascade"]);
+  });
+
   test("without our finalizer touches no object", () => {
     const play = Play.synced({});
     play.send({ type: "ApplicationUpdated", view: view(deleted(["somebody.example.com/else"])) });

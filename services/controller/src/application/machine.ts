@@ -412,6 +412,7 @@ export const applicationMachine = setup({
                 LiveChanged: [
                   { guard: "isHealthOnly", actions: "noteHook" },
                   { guard: "isDeletionAwaited", target: "weighing", actions: ["noteHook", "wakeDeletion"] },
+                  { guard: "isHeldObjectGone", target: "weighing", actions: ["noteHook", "wakeDeletion"] },
                   { actions: "noteHook" },
                 ],
                 Verdict: { target: "weighing", actions: "hooksLooked" },
