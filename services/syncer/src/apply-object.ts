@@ -14,6 +14,7 @@ import {
   keepsChanging,
   kubectlName,
   refused,
+  stillOurs,
   tooLate,
   type Execution,
   type Refused,
@@ -232,8 +233,11 @@ async function takeOver(
       failed = again.error;
     }
     if (failed?.code !== "CONFLICT") return refused(applyFailure(failed!, key, resource));
+    await stillOurs(step); // S4
     const now = await read(step, resource, key, "newest");
     if (now.kind === "error") return refused(applyFailure(now.error, key, resource));
+    const owner = otherOwner(step, now.object, key);
+    if (owner !== undefined) return refused(ownedByOther(step.app, key, owner)); // S5
     current = now.object;
     // Its migration may have gone through, and the apply after it not.
     isOurs = false;
