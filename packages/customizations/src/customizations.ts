@@ -67,6 +67,9 @@ export async function openCustomizations(options: CustomizationsOptions): Promis
     select: (object) => object,
     onState: ({ objects }) => told(objects[0]),
     onEvent: ({ type, object }) => told(type === "DELETED" ? undefined : object),
+    // A start waits for it, so that somebody must be able to see why.
+    onStatus: (status) =>
+      status.kind === "failing" && logger.warn({ why: status.error.message }, `${CONFIG_MAP} cannot be watched`),
     onProblem: (cause) => logger.error({ err: cause }, "a change of argocd-cm could not be handled"),
   });
   await watch.synced;
