@@ -28,7 +28,6 @@ import {
   type Next,
 } from "./sync-plan.ts";
 
-const INVALID_MESSAGE = "one or more synchronization tasks are not valid";
 const DRY_RUN_MESSAGE = "one or more objects failed to apply (dry run)";
 const NOT_VALID_MESSAGE = "one or more synchronization tasks are not valid";
 /** What is wrong with an object before the API server is asked about it. */
@@ -145,7 +144,7 @@ function gated(context: Context, next: Next): Next {
 }
 
 const notAllowed = (denied: readonly Failure[]) =>
-  failed(`${INVALID_MESSAGE}: ${denied.map(failureText).slice(0, 3).join("; ")}`, denied, false);
+  failed(`${NOT_VALID_MESSAGE}: ${denied.map(failureText).slice(0, 3).join("; ")}`, denied, false);
 
 /** The next step waits where its window has closed; what is not begun any more is given up for something newer. */
 function inWindow(context: Context, next: Next, at: number): Next {
