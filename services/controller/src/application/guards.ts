@@ -122,6 +122,11 @@ export const GUARDS = {
       ? windowIsOver(context, event.at ?? context.now)
       : advance(context).kind !== "wait";
   },
+  /** Nothing is looked at then, and the window may be another by now. */
+  isWindowAwaited: ({ context }: Asked) => {
+    const { next } = context.operation!;
+    return next?.kind === "wait" && next.window !== undefined;
+  },
   canRetry: ({ context, event }: Asked) => canRetry(context, event.at ?? context.now),
   isOverdue: ({ context, event }: Asked) => overdue(context, event.at) !== undefined,
   isPauseOver: ({ context, event }: Asked) => isPauseOver(context, event.at),

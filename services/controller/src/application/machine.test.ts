@@ -1090,6 +1090,31 @@ describe("an operation that somebody asks for", () => {
   });
 });
 
+test("an object that is Degraded for a moment is looked at once more before its wave fails", () => {
+  const pvc = { ...WEB, group: "", kind: "PersistentVolumeClaim", name: "data" };
+  const play = new Play(application({})).passTo([
+    { ...pvc, verdict: "Missing", wave: -1 },
+    { ...WEB, verdict: "Missing" },
+  ]);
+  play.predicted([pvc, WEB].map((key) => ({ ...key, outcome: "creates" as const }))).recorded();
+  const health = { status: "Degraded" as const, message: "lost" };
+  play.applied([{ ...pvc, outcome: "created", live: live(), health }]);
+  const looks = play.count("ComputeDiff");
+  play.fire("awaitedLook");
+  expect(play.count("ComputeDiff")).toBe(looks + 1);
+  expect(play.context.operation?.next?.kind).toBe("wait");
+  const there = { ...pvc, verdict: "Synced" as const, live: live(), wave: -1 };
+  play.compared(
+    [
+      { ...there, health: { status: "Healthy" } },
+      { ...WEB, verdict: "Missing" },
+    ],
+    { awaited: [] },
+  );
+  play.recorded();
+  expect(play.last("ApplyStep")["apply"]).toMatchObject([WEB]);
+});
+
 describe("a sync window", () => {
   // Play begins at 00:16:40.
   const closedFor = (duration: string) => [

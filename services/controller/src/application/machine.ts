@@ -275,7 +275,8 @@ export const applicationMachine = setup({
                   { guard: "isOverdue", target: "stepping", actions: "giveUp" },
                   { guard: "isPauseOver", target: "stepping", actions: "endPause" },
                   { guard: "mayGoOn", target: "stepping" },
-                  { target: "waiting", reenter: true, actions: "planStep" },
+                  { guard: "isWindowAwaited", target: "waiting", reenter: true, actions: "planStep" },
+                  { target: "waiting", reenter: true },
                 ],
               },
               on: {
