@@ -12,6 +12,7 @@ interface CodeInfo {
     | "SyncError"
     | "PinnedWarning"
     | "SyncWindowWarning"
+    | "DependencyWarning"
     | "ExcludedResourceWarning"
     | "OrphanedResourceWarning"
     | "DeletionError"
@@ -172,6 +173,16 @@ export const FAILURE_CODES = {
     "SyncWindowWarning",
     false,
     "Wait until the sync window opens, or change spec.syncWindows of the AppProject.",
+  ),
+  DEPENDENCY_NOT_READY: code(
+    "DependencyWarning",
+    false,
+    "Look at the Applications named; it goes on by itself when they are Synced and Healthy, and a sync by hand does not wait.",
+  ),
+  DEPENDENCY_CYCLE: code(
+    "DependencyWarning",
+    false,
+    "Take one of the Applications named out of driftless.io/depends-on of another; a sync by hand does not wait.",
   ),
   NONDETERMINISTIC_RENDER: code(
     "ComparisonError",

@@ -6,6 +6,7 @@ export interface Admission<T> {
   admit(id: string, item: T): void;
   busy(id: string, busy: boolean): void;
   forget(id: string): void;
+  isWaiting(id: string): boolean;
   readonly active: number;
   readonly waiting: number;
 }
@@ -37,6 +38,7 @@ export function createAdmission<T>(activeMax: number, run: (id: string, item: T)
       waiting.delete(id);
       if (active.delete(id)) next();
     },
+    isWaiting: (id) => waiting.has(id),
     get active() {
       return active.size;
     },

@@ -7,7 +7,7 @@
 import type { Bus } from "@driftless/bus/connect";
 import { consumeWork, follow, on, type Consumption } from "@driftless/bus/consume";
 import { joinReplicas, type Replicas } from "@driftless/bus/replicas";
-import { readLeniently } from "@driftless/contracts/application";
+import { Application, readLeniently } from "@driftless/contracts/application";
 import { appText, type Cause, type Destination } from "@driftless/contracts/identity";
 import type { MessageDefinition, MessageOf } from "@driftless/contracts/message";
 import {
@@ -52,6 +52,7 @@ import type { Logger, Registry } from "@driftless/process/telemetry";
 import { createActions } from "./actions.ts";
 import { createAdmission } from "./admission.ts";
 import { createClusterBook, stillHolds } from "./cluster-book.ts";
+import { dependsOn, ownState, toldState } from "./application/depends-on.ts";
 import type { Effect } from "./application/effects.ts";
 import type { Wish } from "./application/events.ts";
 import { wish } from "./application/look.ts";
@@ -64,6 +65,7 @@ import { conditionsOf } from "./application/status.ts";
 import { doneByArgoCd, observed, withoutRequests } from "./application/observation.ts";
 import { viewOf, type AppView, type Settings } from "./application/view.ts";
 import { ensureCrds, ensureDefaultProject, requireCrds } from "./crds.ts";
+import { createDependencies } from "./dependencies.ts";
 import { createHost, type Sent } from "./host.ts";
 import { createObserver } from "./observer.ts";
 import { controllerMetrics } from "./metrics.ts";
@@ -139,6 +141,7 @@ class Controller implements Service {
   private readonly writer;
   private readonly projects;
   private readonly admission;
+  private readonly dependencies;
   private readonly clusters;
   private readonly meter;
 
@@ -155,7 +158,9 @@ class Controller implements Service {
       logger,
       perform: (uid, effect) => this.perform(uid, effect),
       onBusy: (uid, busy) => this.admission.busy(uid, busy),
+      onSettled: (uid) => this.dependencyChanged(uid),
     });
+    this.dependencies = createDependencies((name) => this.dependencyState(name));
     this.admission = createAdmission<Sent>(ACTIVE_MAX, (uid, event) => void this.host.send(uid, event));
     this.clusters = createClusterBook({
       now: clock.now,
@@ -403,7 +408,42 @@ class Controller implements Service {
       (destination) => this.context.clusters.identify(destination),
     );
     if (!view) this.context.logger.error({ app: object.metadata.name }, "an Application cannot be read");
-    return view && observe ? observed(view) : view;
+    if (!view) return undefined;
+    const awaited = this.dependencies.of(appText(view.ref));
+    return { ...(observe ? observed(view) : view), ...(awaited && { awaited }) };
+  }
+
+  // Applications that others depend on
+
+  private dependencyState(name: string): string | undefined {
+    const uid = this.uids.get(name);
+    const object = this.objects.get(uid ?? "");
+    if (uid === undefined || !object) return "not there";
+    const context = this.host.contextOf(uid);
+    if (context) return ownState(context, this.host.isBusy(uid) || this.admission.isWaiting(uid));
+    const reading = readLeniently(Application, object);
+    return reading.kind === "ok" ? toldState(reading.value) : "refused";
+  }
+
+  private dependencyChanged(uid: string): void {
+    const ref = this.objects.get(uid)?.metadata;
+    if (ref) this.tellDependents(appText({ namespace: ref.namespace ?? "", name: ref.name }));
+  }
+
+  private tellDependents(name: string): void {
+    if (!this.dependencies.refresh(name)) return;
+    for (const dependent of this.dependencies.dependentsOf(name)) this.othersChanged(dependent);
+  }
+
+  private othersChanged(dependent: string): void {
+    const uid = this.uids.get(dependent) ?? "";
+    const view = this.host.has(uid) ? this.viewOf(this.objects.get(uid)) : undefined;
+    if (view) this.updated(uid, view);
+  }
+
+  /** A cycle may be there now, or be gone, for any of those that depend on something. */
+  private othersLinked(): void {
+    for (const dependent of this.dependencies.dependents()) this.othersChanged(dependent);
   }
 
   private told(object: KubeObject, read = false): void {
@@ -414,7 +454,10 @@ class Controller implements Service {
     if (former !== undefined && former !== uid) this.gone(this.objects.get(former)!);
     this.uids.set(index, uid);
     this.objects.set(uid, object);
+    const relinked = this.dependencies.set(index, dependsOn(object.metadata.annotations ?? {}, namespace).names);
     if (this.started) this.follow(object, read);
+    this.tellDependents(index);
+    if (relinked) this.othersLinked();
   }
 
   private follow(object: KubeObject, read = false): void {
@@ -451,6 +494,7 @@ class Controller implements Service {
     this.host.stop(uid);
     this.writer.forget(uid);
     this.admission.forget(uid);
+    this.dependencyChanged(uid);
   }
 
   private gone(object: KubeObject): void {
@@ -458,7 +502,13 @@ class Controller implements Service {
     const context = this.host.contextOf(uid);
     this.leave(uid);
     this.objects.delete(uid);
-    if (this.uids.get(appText({ namespace, name })) === uid) this.uids.delete(appText({ namespace, name }));
+    const index = appText({ namespace, name });
+    if (this.uids.get(index) === uid) {
+      this.uids.delete(index);
+      const relinked = this.dependencies.set(index, []);
+      this.tellDependents(index);
+      if (relinked) this.othersLinked();
+    }
     if (!context) return;
     this.publish(ApplicationForgotten, { uid, namespace, name });
     const { view } = context;
@@ -530,7 +580,10 @@ class Controller implements Service {
         this.silentSince.set(repository, clock.monotonic());
       }),
       on(SourceChanged, async (message) => {
-        for (const uid of message.apps) this.admission.admit(uid, { type: "SourceChanged", message });
+        for (const uid of message.apps) {
+          this.admission.admit(uid, { type: "SourceChanged", message });
+          this.dependencyChanged(uid);
+        }
       }),
       on(FetcherStarted, async ({ partitions }) => {
         for (const uid of this.host.uids()) {

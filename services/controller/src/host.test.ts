@@ -52,6 +52,7 @@ function world(onEffect: (host: Host, uid: string, effect: Effect) => void = () 
   const clock = new TurnedClock();
   const effects: { uid: string; name: string; message: Record<string, unknown> }[] = [];
   const busy: string[] = [];
+  const settled: string[] = [];
   const host: Host = createHost({
     clock,
     logger: createLogger({ service: "test", level: "silent" }),
@@ -62,6 +63,7 @@ function world(onEffect: (host: Host, uid: string, effect: Effect) => void = () 
       onEffect(host, uid, effect);
     },
     onBusy: (uid, isBusy) => busy.push(`${uid} ${isBusy ? "busy" : "idle"}`),
+    onSettled: (uid) => settled.push(`${uid} ${host.isBusy(uid) ? "busy" : "idle"}`),
   });
   const start = (name: string) => {
     host.start({ view: view(name), nonce: "n", epoch: 1, emptyManifestsDigest: "e" });
@@ -72,6 +74,7 @@ function world(onEffect: (host: Host, uid: string, effect: Effect) => void = () 
     host,
     effects,
     busy,
+    settled,
     start,
     asked: (name: string) => effects.filter((effect) => effect.name === name),
   };
@@ -120,6 +123,13 @@ test("A1: an event that comes out of an effect waits until the transition is ove
   start("a");
   expect(deepest).toBe(1);
   expect(host.contextOf("a")?.failed?.failures[0]?.code).toBe("GIT_UNREACHABLE");
+});
+
+test("what an actor has become is told after each event, when it is known whether it is at work", () => {
+  const { host, start, asked, settled } = world();
+  start("a");
+  host.send("a", failed(asked("FetchSource")[0]!.message));
+  expect(settled).toEqual(["a busy", "a idle"]);
 });
 
 test("A3: an event that cannot be handled costs the other actors nothing, nor its own", () => {

@@ -42,6 +42,8 @@ export interface HostOptions {
   perform(uid: string, effect: Effect): void;
   /** The actor began or ended to have work under way. */
   onBusy(uid: string, busy: boolean): void;
+  /** The actor has taken in all that it was sent. */
+  onSettled(uid: string): void;
 }
 
 export interface Host {
@@ -115,7 +117,9 @@ export function createHost(options: HostOptions): Host {
       }
     }
     actor.running = false;
-    if (!actor.stopped) tellBusy(actor);
+    if (actor.stopped) return;
+    tellBusy(actor);
+    options.onSettled(actor.uid);
   };
 
   const tellBusy = (actor: Actor): void => {

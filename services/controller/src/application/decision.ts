@@ -5,6 +5,7 @@ import { consentTo, type Consents } from "@driftless/manifests/consent";
 import { isDeletePhase } from "@driftless/manifests/hooks";
 import type { Context, Decision, ObjectState } from "./context.ts";
 import { afterFailure, failedSyncs, pinned } from "./after-failure.ts";
+import { waitForOthers } from "./depends-on.ts";
 import { INFO, SUPERSEDED_MESSAGE, infoOf } from "./operation-record.ts";
 import { sameKeyOtherDigest, type Render } from "./render.ts";
 import { healAttempts, healPauseMs } from "./retry-delay.ts";
@@ -143,6 +144,9 @@ export function decideInCharge(context: Context, now: number): Decision {
   if (isHeal) {
     const delayMs = healPauseMs(context.heal, now, view.policy.heal);
     if (delayMs > 0) return { kind: "pause", delayMs };
+  } else {
+    const waiting = waitForOthers(view.awaited);
+    if (waiting) return waiting;
   }
   const field = automatedOperation(context, isHeal, now, hasFailed ? failedSyncs(state) : 0);
   const partial = isHeal && !view.policy.healHooks;

@@ -10,6 +10,7 @@ import { keyText } from "@driftless/manifests/resource-key";
 import { keyOf, mergeWishes, type Context, type ObjectState, type Operation, type Pass } from "./context.ts";
 import { unsupportedInOperation } from "./unsupported.ts";
 import { decide, verdictOf } from "./decision.ts";
+import { othersChanged } from "./depends-on.ts";
 import type { AppEvent, EventOf, Wish } from "./events.ts";
 import { isAllowed, projectDenial } from "./gate.ts";
 import { LOCAL_WITH_AUTOMATION, wrongManifests } from "./local-manifests.ts";
@@ -96,6 +97,9 @@ export function updateView(context: Context, view: AppView, at: number): Partial
   if (view.desiredHash !== before.desiredHash) {
     add(wish("spec", at, { detail: "spec changed" }));
     if (!view.desired) wished = undefined;
+  }
+  if (othersChanged(context, before.awaited, view.awaited)) {
+    add(wish("dependency", at, { detail: "what it depends on has changed" }, { from: "diff" }));
   }
   if (view.refresh !== undefined && view.refresh !== context.takenRefresh) {
     Object.assign(changes, forgetRefresh(context), { takenRefresh: view.refresh });

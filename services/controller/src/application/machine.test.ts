@@ -1222,6 +1222,70 @@ test("an attempt that takes a newer revision is still the operation of its field
   expect(play.context.request).toBeUndefined();
 });
 
+describe("Applications that it depends on", () => {
+  const missing = [{ ...WEB, verdict: "Missing" as const }];
+  const differs = [{ ...WEB, verdict: "Suspect" as const, live: live("30") }];
+  const differently = [{ ...WEB, outcome: "differs" as const, live: live("30") }];
+  const waiting = (automated: Record<string, unknown>, awaited: AppView["awaited"], over: Partial<Raw> = {}) => ({
+    ...view(application(automated, over)),
+    awaited,
+  });
+  const db = { blockers: ["argocd/db (OutOfSync, Progressing)"] };
+  const told = (play: Play) => play.status()["conditions"];
+
+  test("are waited for with their names, and the moment they are ready it goes on", () => {
+    const play = new Play(application({}));
+    play.send({ type: "ApplicationUpdated", view: waiting({}, db) });
+    play.passTo(missing);
+    expect(play.sync).toBe("OutOfSync");
+    const message = "[DEPENDENCY_NOT_READY] waiting for Application argocd/db (OutOfSync, Progressing)";
+    expect(told(play)).toMatchObject([{ type: "DependencyWarning", message }]);
+    const looks = play.count("ComputeDiff");
+    play.send({ type: "ApplicationUpdated", view: waiting({}, db) });
+    expect(play.count("ComputeDiff")).toBe(looks);
+    play.send({ type: "ApplicationUpdated", view: waiting({}, { blockers: [] }) });
+    expect(play.count("ComputeDiff")).toBe(looks + 1);
+    play.compared(missing);
+    expect(play.sync).toBe("Syncing");
+    expect(play.context.syncCondition).toBeUndefined();
+  });
+
+  test("do not concern it while nothing is to be synced", () => {
+    const play = Play.synced({});
+    const looks = play.count("ComputeDiff");
+    play.send({ type: "ApplicationUpdated", view: waiting({}, db) });
+    play.send({ type: "ApplicationUpdated", view: waiting({}, { blockers: [] }) });
+    expect(play.count("ComputeDiff")).toBe(looks);
+  });
+
+  test("hold neither heals nor what somebody asks for", () => {
+    const healing = Play.synced({ selfHeal: true });
+    const raw = { status: healing.status() };
+    healing.send({ type: "ApplicationUpdated", view: waiting({ selfHeal: true }, db, raw) });
+    healing.look({ from: "diff" }).compared(differs).predicted(differently);
+    expect(healing.sync).toBe("Syncing");
+    const asked = Play.synced({});
+    const operation = { sync: {}, initiatedBy: { username: "ada" } };
+    asked.send({ type: "ApplicationUpdated", view: waiting({}, db, { operation, status: asked.status() }) });
+    asked.fetched().rendered().compared(missing);
+    expect(asked.sync).toBe("Syncing");
+  });
+
+  test("a cycle is told even while everything is in sync, and holds until it is broken", () => {
+    const play = Play.synced({});
+    const cycle = { blockers: [], cycle: ["argocd/shop", "argocd/db", "argocd/shop"] };
+    const synced = [{ ...WEB, verdict: "Synced" as const, live: live() }];
+    play.send({ type: "ApplicationUpdated", view: waiting({}, cycle, { status: play.status() }) }).compared(synced);
+    const message = expect.stringMatching(/^\[DEPENDENCY_CYCLE\] argocd\/shop → argocd\/db → argocd\/shop: /);
+    expect(told(play)).toMatchObject([{ type: "DependencyWarning", message }]);
+    play.look().fetched().rendered({ renderKey: "key-2", manifestsDigest: "manifests-2" }).compared(missing);
+    expect(play.sync).toBe("OutOfSync");
+    expect(told(play)).toMatchObject([{ type: "DependencyWarning", message }]);
+    play.send({ type: "ApplicationUpdated", view: waiting({}, { blockers: [] }) }).compared(missing);
+    expect(play.sync).toBe("Syncing");
+  });
+});
+
 describe("a restart", () => {
   const running = (over: Record<string, unknown> = {}) =>
     application(

@@ -6,6 +6,7 @@ import { mergeWishes, type Context, type ObjectState, type Operation } from "./c
 import { decide } from "./decision.ts";
 import { PINNED_CONDITION } from "./after-failure.ts";
 import { operationDeadline } from "./deadline.ts";
+import { DEPENDENCY_CONDITION } from "./depends-on.ts";
 import { heldBackWish } from "./held-back.ts";
 import { denials, namespaceToMake } from "./gate.ts";
 import { HOPS_BACK_MAX, refreshes, requestId, seconds, takeRequest, want, wish } from "./look.ts";
@@ -25,8 +26,7 @@ export function takeDecision(context: Context, at: number): Partial<Context> {
   // An app that is in sync by itself has nothing left of a failed sync, nor one that waits no longer of what it waited for.
   const isOver =
     (context.verdict === "Synced" && !context.request) ||
-    context.syncCondition?.type === PINNED_CONDITION ||
-    context.syncCondition?.type === WINDOW_CONDITION;
+    [PINNED_CONDITION, WINDOW_CONDITION, DEPENDENCY_CONDITION].some((type) => type === context.syncCondition?.type);
   const shown = told ?? (isOver ? undefined : context.syncCondition);
   const left =
     decision.kind !== "sync" && context.heal.requestId === "" && context.heldBack.length > 0

@@ -6,6 +6,7 @@ import { needsApproval, type Consents } from "@driftless/manifests/consent";
 import { isDeletePhase } from "@driftless/manifests/hooks";
 import type { Context, ObjectState } from "./context.ts";
 import { NONDETERMINISTIC, nondeterministic } from "./decision.ts";
+import { cycleFailure } from "./depends-on.ts";
 import { appHealth } from "./health.ts";
 import { stageOf, withHookFinalizers, type Stage } from "./finalizers.ts";
 import { followsGit, seconds } from "./look.ts";
@@ -41,6 +42,8 @@ export function conditionsOf(context: Context): ConditionField[] {
   if (view.desired && render && nondeterministic(context.operationState, render)) {
     conditions.push(condition(NONDETERMINISTIC));
   }
+  const cycle = cycleFailure(view.awaited);
+  if (cycle) conditions.push(condition(cycle));
   if (context.syncCondition) conditions.push(context.syncCondition);
   else if (!context.operation)
     conditions.push(...predictionFailures(context).filter(isNotShared).slice(0, CONDITIONS_MAX).map(condition));

@@ -15,6 +15,7 @@ import type { AppProjectSpec, SyncWindow } from "@driftless/contracts/project";
 import { shardOf } from "@driftless/contracts/subject";
 import { cascadeOf } from "./finalizers.ts";
 import { IN_CLUSTER_SERVER } from "@driftless/kube/clusters";
+import { dependsOn, type Awaited } from "./depends-on.ts";
 import { parseBackoffDuration } from "./go-duration.ts";
 import { APPROVED_ANNOTATION } from "./approval.ts";
 import type { GlobalProject } from "../global-projects.ts";
@@ -135,6 +136,8 @@ export interface AppView {
   /** `normal` or `hard`, and the time of the asking where that is said: another time is another asking. */
   refresh?: string;
   skipReconcile: boolean;
+  /** Of the Applications that it depends on, where it depends on any. */
+  awaited?: Awaited;
   /** Argo CD is in charge of it: nothing is written or begun. */
   observed?: true;
   /** A person's approval of deletions, as written. */
@@ -175,7 +178,9 @@ export function viewOf(
   const wrong = reading.problems.filter((problem) => problem.path.startsWith("spec"));
   const annotations = metadata.annotations ?? {};
   const paced = appPolicy(annotations, settings.policy ?? POLICY_USUAL);
-  const blocked = wrong.length > 0 ? wrong.map(specInvalid) : [...specFailures(app, ref, around), ...paced.wrong];
+  const others = dependsOn(annotations, ref.namespace);
+  const blocked =
+    wrong.length > 0 ? wrong.map(specInvalid) : [...specFailures(app, ref, around), ...paced.wrong, ...others.wrong];
   const desired = blocked.length === 0 ? desiredOf(app, ref, around) : undefined;
   return {
     ref,
