@@ -174,18 +174,24 @@ export async function startApi(context: ApiContext): Promise<Api> {
   function send(response: ServerResponse, reply: Reply): void {
     if (response.headersSent || response.destroyed) return;
     const request = response.req;
+    const text = `${JSON.stringify(reply.json)}\n`;
     response.writeHead(reply.status, {
       "content-type": "application/json; charset=utf-8",
+      "content-length": Buffer.byteLength(text),
       ...reply.headers,
       ...(reply.close && { connection: "close" }),
     });
-    response.end(`${JSON.stringify(reply.json)}\n`);
-    // What was not read of the body is read and thrown away for a moment: a reset would take our answer with it.
-    if (!request.complete) {
-      request.resume();
-      const cancel = clock.setTimer(LINGER_MS, () => request.destroy());
-      request.once("close", cancel);
+    if (request.complete) {
+      response.end(text);
+      return;
     }
+    // The end of the answer closes the connection, and with bytes unread that is a reset, which takes the answer with it
+    // where it is not read yet. So it ends when the body does, or a moment later; until then that is thrown away.
+    response.write(text);
+    request.resume();
+    const cancel = clock.setTimer(LINGER_MS, () => request.destroy());
+    request.once("end", () => response.end());
+    request.once("close", cancel);
   }
 
   const server = createServer(
