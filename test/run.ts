@@ -1,4 +1,4 @@
-// `npm test`: verify (format, lint, types, knip, unit, tidy) and the suites on real parts, one after the other
+// `npm test`: verify (format, lint, types, knip, unit, tidy) and the suites on real parts, two files at a time
 // because they share two cores; ends with one line "N passed, N failed" over everything.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
