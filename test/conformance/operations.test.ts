@@ -110,6 +110,21 @@ test("terminating ends it at once and takes its running hooks away, also over a 
   }
 });
 
+test("what is asked for while another one runs is answered after it, also where it is refused", async () => {
+  const { world } = await manual("queued", {
+    "pre.yaml": job("pre", hook("PreSync"), { hangs: true }),
+    "cm.yaml": configMap("settings"),
+  });
+  await operate(world, "queued", {}, ({ message }) => message?.startsWith("waiting for completion of hook") === true);
+  const refused = operate(world, "queued", { syncOptions: ["Novelty=true"] });
+  await world.applications.until("queued", "asked for", ({ operation }) =>
+    JSON.stringify(operation).includes("Novelty"),
+  );
+  await world.applications.patch("queued", { status: { operationState: { phase: "Terminating" } } });
+  expect((await refused).status?.operationState).toMatchObject({ phase: "Error" });
+  await world.applications.until("queued", "answered", ({ operation }) => operation === undefined);
+});
+
 test("a failed sync is tried again as often and as slowly as it asks, and says so", async () => {
   const { world } = await manual("retried", {
     "pre.yaml": job("pre", hook("PreSync"), { fails: true }),

@@ -470,8 +470,11 @@ class Controller implements Service {
     // Of what it did itself an actor knows; what Argo CD did, it learns by beginning anew.
     if (view.observed && begun && doneByArgoCd(begun.status) !== doneByArgoCd(view.status)) this.host.stop(uid);
     if (!this.host.has(uid)) return this.begin(view);
+    const { view: before, takenOperationHash } = this.host.contextOf(uid)!;
+    // What was asked for while something else ran: after that one's last write nobody else may tell of it.
+    const isAsked = view.operationHash !== "" && view.operationHash !== takenOperationHash;
     // What we wrote ourselves is no news; what the writer read after a conflict is, though the writer knows it already.
-    if (news || read || this.host.contextOf(uid)!.view.operationHash !== view.operationHash) this.updated(uid, view);
+    if (news || read || isAsked || before.operationHash !== view.operationHash) this.updated(uid, view);
   }
 
   private begin(view: AppView, cause: Cause["kind"] = "start"): void {
