@@ -177,6 +177,31 @@ test("what is forced and replaced is made anew by every sync of the whole app, u
   expect(await uid()).toBe(second);
 });
 
+test("what asks not to be deleted, in Git or in the cluster, is not deleted to be made anew", async () => {
+  const annotations = (more: string) => ({ "argocd.argoproj.io/sync-options": `Force=true${more}` });
+  const { world, commit } = await manual("guarded", {
+    "a.yaml": job("careful", annotations(",Delete=false")),
+    "b.yaml": job("helm", { ...annotations(""), "helm.sh/resource-policy": "keep" }),
+  });
+  await operate(world, "guarded");
+  const uids = async () => Promise.all(["careful", "helm"].map((name) => get("guarded", "job", name))).then(ids);
+  const ids = (objects: { metadata: { uid: string } }[]) => objects.map(({ metadata }) => metadata.uid);
+  const before = await uids();
+  await commit({
+    // The word is taken back in Git, but the object that is there still has it.
+    "app/a.yaml": job("careful", annotations(""), { spec: "  completions: 2\n" }),
+    "app/b.yaml": job(
+      "helm",
+      { ...annotations(""), "helm.sh/resource-policy": "keep" },
+      { spec: "  completions: 2\n" },
+    ),
+  });
+  const told = message(await operate(world, "guarded"));
+  expect(told).toContain("has Delete=false, so it is not deleted to make it anew");
+  expect(told).toContain("has helm.sh/resource-policy: keep, so it is not deleted to make it anew");
+  expect(await uids()).toEqual(before);
+});
+
 test("what this Application does not track, or what the API server would not take again, is not deleted to be made anew", async () => {
   await kubectl(use.world, "create", "namespace", "strange");
   await kubectl(use.world, "create", "job", "-n", "strange", "theirs", "--image=registry.example.com/job:0");

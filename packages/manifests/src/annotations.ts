@@ -9,6 +9,8 @@ export interface ManifestAnnotations {
   /** All sync options as `name=value`, in order. */
   syncOptions: string[];
   applyOptions: ApplyOptions;
+  /** Helm's word that it is never deleted. */
+  keep?: true;
   /** How long a sync waits for its health, or a hook may run; absent for as long as it takes. */
   healthTimeout?: string;
 }
@@ -42,6 +44,7 @@ export function readAnnotations(annotations: unknown): ManifestAnnotations {
     consents: consentsIn(syncOptions),
     syncOptions,
     applyOptions: { ...applyOptionsIn(syncOptions), ...(migrationManager !== "" && { migrationManager }) },
+    ...(splitList(text(HELM_RESOURCE_POLICY)).includes("keep") && { keep: true }),
     ...(healthTimeout !== "" && { healthTimeout }),
   };
 }

@@ -1,6 +1,6 @@
 // Keep (pure): why a live object is never deleted, whatever Git or a sync option says. Asked of the object that is there,
 // by the differ when it finds it and by the syncer again right before it deletes it.
-import { annotationText, HELM_RESOURCE_POLICY, splitList } from "./annotations.ts";
+import { HELM_RESOURCE_POLICY, readAnnotations } from "./annotations.ts";
 
 export interface LiveMetadata {
   annotations?: unknown;
@@ -13,7 +13,5 @@ export function keepReason(metadata: LiveMetadata): string | undefined {
   if (metadata.deletionTimestamp) return "is being deleted already";
   if (Array.isArray(metadata.ownerReferences) && metadata.ownerReferences.length > 0)
     return "is owned by another object";
-  return splitList(annotationText(metadata.annotations, HELM_RESOURCE_POLICY)).includes("keep")
-    ? `has ${HELM_RESOURCE_POLICY}: keep`
-    : undefined;
+  return readAnnotations(metadata.annotations).keep ? `has ${HELM_RESOURCE_POLICY}: keep` : undefined;
 }

@@ -4,15 +4,19 @@
 // O1  CustomResourceDefinitions and Namespaces are updated, never made anew: all in them would go.
 // O2  Only what this Application tracks is deleted to be made anew, and only once the API server has said that it would
 //     take the new one.
-// O3  What comes after a wait or a conflict is done only if the operation is still ours.
-import type { Failure } from "@driftless/contracts/failure";
+// O3  What says of itself, in Git or in the cluster, that it is not to be deleted (`Delete=false`, `Delete=confirm`, Helm's
+//     `keep`) is not deleted to be made anew either: what is in it would be lost all the same.
+// O4  What comes after a wait or a conflict is done only if the operation is still ours.
+import { failure, type Failure } from "@driftless/contracts/failure";
 import type { ObjectKey } from "@driftless/contracts/identity";
 import { predictCreate, remove, replace } from "@driftless/kube/apply";
 import type { DesiredObject } from "@driftless/kube/desired-set";
 import type { KubeError } from "@driftless/kube/outcome";
 import type { KubeObject } from "@driftless/kube/resource";
+import { HELM_RESOURCE_POLICY, readAnnotations, type ManifestAnnotations } from "@driftless/manifests/annotations";
 import { wayTo, type Way } from "@driftless/manifests/apply-options";
 import { exactText, parseExactly } from "@driftless/manifests/exact-json";
+import { keyForPeople } from "@driftless/manifests/resource-key";
 import { applyFailure, ownedByOther, trackedByNobody } from "./apply-failure.ts";
 import { keepsChanging, refused, stillOurs, tooLate, type Execution, type Refused, type Sent } from "./execution.ts";
 import { fieldValidationOf, sendApply, textRespecting } from "./send.ts";
@@ -43,7 +47,7 @@ export async function predictOverwrite(
 ): Promise<Overwriting> {
   const failed = (why: Failure): Overwriting => ({ kind: "failed", failure: why });
   if (wayOf(desired) !== "replace") {
-    const why = notRemakable(step, key, live) ?? (await creationRefused(step, key, desired));
+    const why = notRemakable(step, key, live, desired) ?? (await creationRefused(step, key, desired));
     return why ? failed(why) : { kind: "ok" };
   }
   const text = await replacement(step, desired, live);
@@ -70,7 +74,7 @@ export async function replaceObject(
     const outcome = await put(step, desired, { text: text.text, live: now.object });
     if (outcome.kind === "ok") return { kind: "ok", answer: outcome.object, before: now.object, created: false };
     if (!isOvertaken(outcome.error)) return refused(applyFailure(outcome.error, key, desired.resource));
-    await stillOurs(step); // O3
+    await stillOurs(step); // O4
   }
   return refused(keepsChanging(key));
 }
@@ -88,7 +92,7 @@ export async function remakeObject(
     const now = await read(step, resource, key, "newest");
     if (now.kind === "error") {
       if (now.error.code !== "NOT_FOUND") return refused(applyFailure(now.error, key, resource));
-      await stillOurs(step); // O3
+      await stillOurs(step); // O4
       const made = await sendApply(step, desired, {});
       if (made.kind === "ok") return { kind: "ok", answer: made.object, created: true };
       if (made.kind === "failed") return made;
@@ -102,9 +106,9 @@ export async function remakeObject(
       await step.clock.sleep(GONE_POLL_MS);
       continue;
     }
-    const why = notRemakable(step, key, live) ?? (await creationRefused(step, key, desired)); // O2
+    const why = notRemakable(step, key, live, desired) ?? (await creationRefused(step, key, desired)); // O2
     if (why) return refused(why);
-    await stillOurs(step); // O3
+    await stillOurs(step); // O4
     const removed = await step.limit(() =>
       remove({
         client: step.cluster.client,
@@ -128,10 +132,20 @@ const GONE_POLL_MS = 100;
 const isOvertaken = ({ code }: KubeError): boolean =>
   code === "CONFLICT" || code === "NOT_FOUND" || code === "ALREADY_EXISTS";
 
-function notRemakable(step: Step, key: ObjectKey, live: KubeObject): Failure | undefined {
+function notRemakable(step: Step, key: ObjectKey, live: KubeObject, desired: DesiredObject): Failure | undefined {
   const owner = ownedBy(step, live, key);
-  if (owner === "this") return undefined;
-  return owner === undefined ? trackedByNobody(key, "make it anew") : ownedByOther(step.app, key, owner);
+  if (owner === undefined) return trackedByNobody(key, "make it anew");
+  if (owner !== "this") return ownedByOther(step.app, key, owner);
+  const wish = keepWish(readAnnotations(live.metadata.annotations)) ?? keepWish(desired.prepared.annotations); // O3
+  if (wish === undefined) return undefined;
+  const path = keyForPeople(key);
+  return failure("APPLY_INVALID", `${path} has ${wish}, so it is not deleted to make it anew.`, { path });
+}
+
+function keepWish({ consents, keep }: Pick<ManifestAnnotations, "consents" | "keep">): string | undefined {
+  if (keep) return `${HELM_RESOURCE_POLICY}: keep`;
+  if (consents.delete === "no") return "Delete=false";
+  return consents.delete === "confirm" ? "Delete=confirm" : undefined;
 }
 
 async function creationRefused(step: Step, key: ObjectKey, desired: DesiredObject): Promise<Failure | undefined> {
