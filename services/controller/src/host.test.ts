@@ -142,6 +142,15 @@ test("A3: an event that cannot be handled costs the other actors nothing, nor it
   expect(host.contextOf("b")?.failed).toBeUndefined();
 });
 
+test("A3: an effect that cannot be performed leaves the timers in place that look again", () => {
+  const { clock, host, start } = world((_, __, effect) => {
+    if (effect.kind === "publish") throw new Error("cannot be told");
+  });
+  start("a");
+  clock.advance(60_000);
+  expect(host.contextOf("a")?.failed?.failures[0]?.code).toBe("DEADLINE_EXCEEDED");
+});
+
 test("says when an actor has work under way, also when it is stopped in the middle", () => {
   const { host, start, busy, asked } = world();
   start("a");

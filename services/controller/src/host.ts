@@ -70,15 +70,17 @@ export function createHost(options: HostOptions): Host {
         const raised = action.params as RaiseParams;
         if (raised.delay !== undefined) setTimer(actor, raised);
       } else if (action.type === "xstate.cancel") cancelTimer(actor, (action.params as { sendId: string }).sendId);
-      else if (action.type in EFFECTS) {
-        for (const effect of EFFECTS[action.type as EffectName](
-          action.info.context as Context,
-          action.info.event as AppEvent,
-          at,
-        )) {
-          options.perform(actor.uid, effect);
-        }
-      }
+      else if (action.type in EFFECTS) performEffect(actor, action, at);
+    }
+  };
+
+  /** One that cannot be had must not take the timers with it that come after it: they are what looks again. */
+  const performEffect = (actor: Actor, { type, info }: HostAction, at: number): void => {
+    try {
+      const effects = EFFECTS[type as EffectName](info.context as Context, info.event as AppEvent, at);
+      for (const effect of effects) options.perform(actor.uid, effect);
+    } catch (error) {
+      logger.error({ err: error, uid: actor.uid, effect: type }, "an effect could not be performed");
     }
   };
 
