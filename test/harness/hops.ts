@@ -33,7 +33,7 @@ import { shardOf, subject } from "@driftless/contracts/subject";
 import { mergePatch } from "@driftless/kube/apply";
 import type { KubeClient, KubeRequest } from "@driftless/kube/client";
 import { openControlPlane } from "@driftless/kube/clusters";
-import type { ApiResource } from "@driftless/kube/resource";
+import { APPLICATIONS } from "@driftless/kube/resource";
 import { startControlPlane } from "@driftless/local/control-plane";
 import { startLocal, type Local } from "@driftless/local/local";
 import { startNats } from "@driftless/local/nats";
@@ -55,15 +55,6 @@ type Applied = MessageOf<typeof StepApplied>;
 type Change = MessageOf<typeof LiveChanged>;
 
 export const DEADLINE_MS = 20_000;
-const APPLICATIONS: ApiResource = {
-  group: "argoproj.io",
-  version: "v1alpha1",
-  kind: "Application",
-  plural: "applications",
-  namespaced: true,
-  verbs: [],
-  versions: ["v1alpha1"],
-};
 
 export interface AppOptions {
   namespace?: string;

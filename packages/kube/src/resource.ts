@@ -37,6 +37,17 @@ export interface ManagedFieldsEntry {
   subresource?: string;
 }
 
+/** Of the control plane; each service asks of it what its permissions allow. */
+export const APPLICATIONS: ApiResource = {
+  group: "argoproj.io",
+  version: "v1alpha1",
+  kind: "Application",
+  plural: "applications",
+  namespaced: true,
+  verbs: ["get", "list", "watch", "patch", "create"],
+  versions: ["v1alpha1"],
+};
+
 export interface KubeObject {
   apiVersion: string;
   kind: string;

@@ -8,7 +8,7 @@
 import { Application, readLeniently } from "@driftless/contracts/application";
 import { mergePatch } from "@driftless/kube/apply";
 import type { KubeClient } from "@driftless/kube/client";
-import type { KubeObject } from "@driftless/kube/resource";
+import { APPLICATIONS, type KubeObject } from "@driftless/kube/resource";
 import { isNewer } from "@driftless/kube/resource-version";
 import type { Clock } from "@driftless/process/clock";
 import type { Logger } from "@driftless/process/telemetry";
@@ -16,7 +16,6 @@ import type { Context } from "./application/context.ts";
 import { INFO, infoOf } from "./application/operation-record.ts";
 import { applicationPatch } from "./application/status.ts";
 import type { Sent } from "./host.ts";
-import { APPLICATIONS } from "./resources.ts";
 
 const SOON_MS = 1_000;
 const SOON_INTERVAL_MS = 2_000;

@@ -4,7 +4,7 @@
 import type { ObjectKey } from "@driftless/contracts/identity";
 import type { OrphanRule, ResourceFilter } from "@driftless/contracts/pipeline/4-diff";
 import type { Cluster } from "@driftless/kube/clusters";
-import { pathOf, type ApiResource, type KubeObject } from "@driftless/kube/resource";
+import { APPLICATIONS, pathOf, type ApiResource, type KubeObject } from "@driftless/kube/resource";
 import { matchesGlob } from "@driftless/manifests/glob";
 import { isExcluded } from "@driftless/manifests/resource-filter";
 import { keyText } from "@driftless/manifests/resource-key";
@@ -95,16 +95,6 @@ const LISTS_MAX = 8;
 const LIST_DEADLINE_MS = 15_000;
 const METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const PAGE_SIZE = 500;
-
-const APPLICATIONS: ApiResource = {
-  group: "argoproj.io",
-  version: "v1alpha1",
-  kind: "Application",
-  plural: "applications",
-  namespaced: true,
-  verbs: ["list"],
-  versions: ["v1alpha1"],
-};
 
 export interface Surveyor {
   survey(cluster: Cluster, namespace: string, options: { fresh: boolean }): Promise<Survey | undefined>;

@@ -4,17 +4,7 @@ import { failure, type Failure } from "@driftless/contracts/failure";
 import { appText, type AppRef } from "@driftless/contracts/identity";
 import { OPERATION_INFO } from "@driftless/contracts/pipeline/5-sync";
 import type { KubeClient } from "@driftless/kube/client";
-import type { ApiResource, KubeObject } from "@driftless/kube/resource";
-
-const APPLICATIONS: ApiResource = {
-  group: "argoproj.io",
-  version: "v1alpha1",
-  kind: "Application",
-  plural: "applications",
-  namespaced: true,
-  verbs: ["get"],
-  versions: ["v1alpha1"],
-};
+import { APPLICATIONS, type KubeObject } from "@driftless/kube/resource";
 
 export interface Claim {
   app: AppRef;

@@ -57,6 +57,13 @@ export const ToldOperation = z.looseObject({
 });
 export type ToldOperation = z.infer<typeof ToldOperation>;
 
+const ToldResource = ObjectKey.extend({
+  status: z.string(),
+  message: z.string().optional(),
+  fields: z.array(FieldDifference).default([]),
+  takenFrom: z.array(z.string()).default([]),
+});
+
 export const ApplicationChanged = defineMessage({
   name: "ApplicationChanged",
   kind: "public",
@@ -74,14 +81,7 @@ export const ApplicationChanged = defineMessage({
     health: Health.optional(),
     causes: z.array(Cause),
     /** Objects that are not as desired (before a sync) or were changed (after one); at most 100. */
-    resources: z.array(
-      ObjectKey.extend({
-        status: z.string(),
-        message: z.string().optional(),
-        fields: z.array(FieldDifference).default([]),
-        takenFrom: z.array(z.string()).default([]),
-      }),
-    ),
+    resources: z.array(ToldResource),
     resourcesTotal: z.number().int(),
     operation: ToldOperation.optional(),
     conditions: z.array(z.looseObject({ type: z.string(), message: z.string() })),
@@ -129,14 +129,7 @@ export const ApplicationObserved = defineMessage({
     disagreements: z.array(Disagreement),
     disagreementsTotal: z.number().int(),
     /** Objects that are not as desired, with their fields; at most 100. */
-    resources: z.array(
-      ObjectKey.extend({
-        status: z.string(),
-        message: z.string().optional(),
-        fields: z.array(FieldDifference).default([]),
-        takenFrom: z.array(z.string()).default([]),
-      }),
-    ),
+    resources: z.array(ToldResource),
     resourcesTotal: z.number().int(),
     conditions: z.array(z.looseObject({ type: z.string(), message: z.string() })),
   }),
